@@ -1,0 +1,64 @@
+//! The admin port: health. It is for kubelets and operators, never for users.
+//!
+//! `/livez` says that the process answers; `/readyz` that it should get traffic, which does not depend on the backend,
+//! for that has a readiness of its own; `/startupz` that it has begun. `/readyz?verbose` names what is not ready.
+
+use crate::server::{Drain, Stage};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Probes are quick and few; whoever is slow here is no probe.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Serves for ever; the caller ends it last, so that probes are answered to the end.
+pub async fn serve(listener: TcpListener, drain: Drain) -> Infallible {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(event = "admin_accept_failed", error = %error);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let drain = drain.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request: Request<Incoming>| {
+                let answer = answer(&request, drain.stage());
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let serving = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = serving.await {
+                tracing::debug!(event = "admin_connection_ended", error = %error);
+            }
+        });
+    }
+}
+
+fn answer(request: &Request<Incoming>, stage: Stage) -> Response<Full<Bytes>> {
+    let is_verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
+    let (status, text) = match request.uri().path() {
+        "/livez" | "/startupz" => (StatusCode::OK, "ok\n"),
+        "/readyz" if stage == Stage::Serving => (StatusCode::OK, if is_verbose { "[+] serving\nready\n" } else { "ok\n" }),
+        "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, if is_verbose { "[-] stopping: SIGTERM was received\nnot ready\n" } else { "not ready\n" }),
+        _ => (StatusCode::NOT_FOUND, "not found; there are /livez, /readyz and /startupz\n"),
+    };
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (status, text) = if is_read || status == StatusCode::NOT_FOUND { (status, text) } else { (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n") };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}

@@ -1,0 +1,84 @@
+//! Wiring: bind, serve, drain. Listeners and shutdown come from outside, so that tests use any port.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::proxy::Proxy;
+use crate::server::{Drain, ServerSettings};
+use crate::upstream::Upstream;
+use crate::{admin, server};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// A bound program that does not serve yet.
+pub struct App {
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    proxy: Arc<Proxy>,
+    settings: ServerSettings,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    pub setting: &'static str,
+    pub address: SocketAddr,
+    pub cause: std::io::Error,
+}
+
+impl std::fmt::Display for BindError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={}: cannot listen there: {}; choose an address of this host and a free port", self.setting, self.address, self.cause)
+    }
+}
+
+impl std::error::Error for BindError {}
+
+impl App {
+    /// Binds both ports.
+    pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, BindError> {
+        let listener = bind("SLIDECAR_LISTEN", config.listen).await?;
+        Self::with_listener(config, listener, clock).await
+    }
+
+    /// Takes a listener that is bound already; binds the admin port.
+    pub async fn with_listener(config: &Config, listener: TcpListener, clock: Arc<dyn Clock>) -> Result<Self, BindError> {
+        let admin_listener = bind("SLIDECAR_ADMIN_LISTEN", config.admin_listen).await?;
+        let upstream = Upstream::new(&config.upstream);
+        let proxy = Arc::new(Proxy::new(Arc::clone(&config.rules), config.endpoints.clone(), upstream, clock));
+        Ok(Self { listener, admin_listener, proxy, settings: config.server })
+    }
+
+    /// Where clients connect, with the port that was given for port 0.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
+        self.admin_listener.local_addr()
+    }
+
+    /// Serves until `shutdown`, then drains; returns when nothing is in flight, or by the end of the drain.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let drain = Drain::default();
+        let admin = tokio::spawn(admin::serve(self.admin_listener, drain.clone()));
+        let limit = self.settings.drain;
+        let stopping = async {
+            shutdown.await;
+            tracing::info!(event = "stopping");
+            drain.run(limit).await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = server::serve(self.listener, self.proxy, self.settings, drain.clone()) => {}
+            () = stopping => {}
+        }
+        admin.abort();
+        tracing::info!(event = "stopped");
+    }
+}
+
+async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|cause| BindError { setting, address, cause })
+}

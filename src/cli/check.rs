@@ -1,0 +1,66 @@
+//! `slidecar check`: what is set, where it comes from, what is doubtful, and the clocks on one timeline.
+
+use super::{Exit, run, timeline};
+use crate::config::table::{Default, Group};
+use crate::config::vars::{Entry, Source, Vars};
+use crate::config::{self, Config};
+use crate::session::policy::Class;
+use std::fmt::Write as _;
+
+pub fn run(vars: &dyn Vars) -> Exit {
+    match config::load(vars) {
+        Ok(config) => {
+            print!("{}", describe(&config));
+            Exit::Ok
+        }
+        Err(problems) => run::report(&problems),
+    }
+}
+
+/// Everything there is to say of good settings.
+#[must_use]
+pub fn describe(config: &Config) -> String {
+    let mut out = String::new();
+    for group in Group::ALL {
+        let _ = writeln!(out, "{}", group.title()); // Writing to a String cannot fail.
+        for entry in config.entries.iter().filter(|entry| entry.about.group == group) {
+            let _ = writeln!(out, "  {:<34} {:<28} {}", entry.about.name, value_of(entry), source_of(entry));
+        }
+        out.push('\n');
+    }
+    let policy = &config.rules.policy;
+    let _ = writeln!(out, "The clocks, policy version {}", policy.version());
+    out.push_str(&timeline::draw(policy, Class::Standard));
+    if policy.clocks(Class::Demo) != policy.clocks(Class::Standard) {
+        let _ = writeln!(out, "\nThe clocks of the demo class");
+        out.push_str(&timeline::draw(policy, Class::Demo));
+    }
+    out.push('\n');
+    for warning in &config.warnings {
+        let _ = writeln!(out, "warning: {warning}");
+    }
+    let _ = writeln!(out, "{}", match config.warnings.len() {
+        0 => "The settings hold.".to_owned(),
+        1 => "The settings hold, with 1 warning.".to_owned(),
+        count => format!("The settings hold, with {count} warnings."),
+    });
+    out
+}
+
+fn value_of(entry: &Entry) -> String {
+    match (&entry.shown, entry.about.default) {
+        (Some(shown), _) => shown.clone(),
+        (None, Default::Derived(_)) => "(derived)".to_owned(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+fn source_of(entry: &Entry) -> String {
+    match (&entry.source, entry.about.default) {
+        (Source::Environment, _) => "environment".to_owned(),
+        (Source::File(path), _) => format!("file {}", path.display()),
+        (Source::Default, Default::Derived(words)) => format!("default: {words}"),
+        (Source::Default, Default::Text(_)) => "default".to_owned(),
+        (Source::Default, _) => "not set".to_owned(),
+    }
+}

@@ -1,0 +1,21 @@
+//! The commands: what people type and read. Each answers with an [`Exit`]; the program's last line turns it into a
+//! number.
+
+pub mod check;
+pub mod demo;
+pub mod run;
+mod shutdown;
+mod timeline;
+
+/// Exit codes, after sysexits.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    Ok = 0,
+    /// Something inside failed.
+    Failure = 1,
+    /// The settings are wrong (EX_USAGE).
+    Settings = 64,
+    /// An address could not be listened on (EX_UNAVAILABLE).
+    Unavailable = 69,
+}

@@ -1,0 +1,92 @@
+//! `slidecar`: serve as the environment says.
+
+use super::Exit;
+use super::shutdown::asked_to_stop;
+use crate::app::App;
+use crate::clock::SystemClock;
+use crate::config::table::LogFormat;
+use crate::config::vars::{Problem, Vars};
+use crate::config::{self, Config};
+use crate::session::policy::Class;
+use crate::session::time::Span;
+use crate::telemetry;
+use std::sync::Arc;
+
+pub fn run(vars: &dyn Vars) -> Exit {
+    let config = match config::load(vars) {
+        Ok(config) => config,
+        Err(problems) => return report(&problems),
+    };
+    if let Err(error) = telemetry::init(config.log.level, config.log.format == LogFormat::Json) {
+        eprintln!("slidecar: cannot log: {error}");
+        return Exit::Failure;
+    }
+    for warning in &config.warnings {
+        tracing::warn!(event = "setting_warning", detail = warning);
+    }
+    let runtime = match runtime(config.workers) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("slidecar: cannot start threads: {error}");
+            return Exit::Failure;
+        }
+    };
+    runtime.block_on(serve(&config))
+}
+
+/// All problems at once, one line each (SPEC S1).
+pub fn report(problems: &[Problem]) -> Exit {
+    for problem in problems {
+        eprintln!("slidecar: {problem}");
+    }
+    let plural = if problems.len() == 1 { "" } else { "s" };
+    eprintln!("slidecar: {} problem{plural} in the settings; nothing was started (slidecar check explains them)", problems.len());
+    Exit::Settings
+}
+
+pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+}
+
+async fn serve(config: &Config) -> Exit {
+    let app = match App::build(config, Arc::new(SystemClock)).await {
+        Ok(app) => app,
+        Err(error) => {
+            eprintln!("slidecar: {error}");
+            return Exit::Unavailable;
+        }
+    };
+    let (Ok(address), Ok(admin)) = (app.address(), app.admin_address()) else {
+        eprintln!("slidecar: the listening socket is gone");
+        return Exit::Failure;
+    };
+    state_the_clocks(config);
+    tracing::info!(
+        event = "listening",
+        address = %address,
+        admin = %admin,
+        upstream = %config.upstream.authority,
+        version = env!("CARGO_PKG_VERSION"),
+    );
+    app.run(asked_to_stop()).await;
+    Exit::Ok
+}
+
+/// SPEC S8: one line with every effective clock.
+fn state_the_clocks(config: &Config) {
+    let policy = &config.rules.policy;
+    let (standard, demo) = (policy.clocks(Class::Standard), policy.clocks(Class::Demo));
+    tracing::info!(
+        event = "policy",
+        version = policy.version(),
+        ttl_ms = standard.ttl.as_millis(),
+        refresh_threshold_ms = standard.threshold.as_millis(),
+        heartbeat_ms = standard.heartbeat.as_millis(),
+        demo_ttl_ms = demo.ttl.as_millis(),
+        demo_refresh_threshold_ms = demo.threshold.as_millis(),
+        demo_heartbeat_ms = demo.heartbeat.as_millis(),
+        timeout_buffer_ms = policy.buffer().as_millis(),
+        absolute_timeout_ms = policy.absolute().map(Span::as_millis),
+        idle_promise_ms = standard.threshold.as_millis(),
+    );
+}

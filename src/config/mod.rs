@@ -1,0 +1,220 @@
+//! From the environment to settings: the only room that knows a variable's name.
+//!
+//! Each part of the program owns the type of its settings; this folder fills them in. Everything is read once, every
+//! problem is found before any is reported, and a value that is present but bad never falls back to a default.
+
+pub mod parse;
+pub mod table;
+mod unknown;
+pub mod vars;
+
+use crate::endpoints::EndpointSettings;
+use crate::server::ServerSettings;
+use crate::session::keys::{Key, KeyProblem, KeyRing, weakness};
+use crate::session::paths::PathRules;
+use crate::session::policy::{PolicySettings, SessionPolicy};
+use crate::session::time::Span;
+use crate::session::token::TokenRules;
+use crate::session::{CookieRules, Rules};
+use crate::upstream::UpstreamSettings;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use table::LogFormat;
+use vars::{Entry, Problem, Reader, Vars};
+
+/// Everything that was set, in the types of those who use it.
+#[derive(Debug)]
+pub struct Config {
+    pub rules: Arc<Rules>,
+    pub endpoints: EndpointSettings,
+    pub server: ServerSettings,
+    pub upstream: UpstreamSettings,
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub workers: usize,
+    pub log: LogSettings,
+    /// Every setting with its value and source.
+    pub entries: Vec<Entry>,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct LogSettings {
+    pub level: tracing::Level,
+    pub format: LogFormat,
+}
+
+/// Reads and checks everything; answers all problems at once (SPEC S1).
+pub fn load(vars: &dyn Vars) -> Result<Config, Vec<Problem>> {
+    let mut reader = Reader::new(vars);
+    let mut warnings = Vec::new();
+    let rules = rules(&mut reader, &mut warnings);
+    let r = &mut reader;
+    let endpoints = r.get(&table::SESSION_ENDPOINTS).map(|prefix| EndpointSettings { prefix });
+    let upstream_authority = r.get(&table::SLIDECAR_UPSTREAM);
+    let listen = r.get(&table::SLIDECAR_LISTEN);
+    let admin_listen = r.get(&table::SLIDECAR_ADMIN_LISTEN);
+    if listen.is_some() && listen == admin_listen && listen.is_some_and(|address| address.port() != 0) {
+        r.problem(table::SLIDECAR_ADMIN_LISTEN.about.name, admin_listen.map(|address| address.to_string()), "is SLIDECAR_LISTEN too; choose another port".to_owned());
+    }
+    let workers = r.get(&table::SLIDECAR_WORKERS).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let level = r.get(&table::SLIDECAR_LOG);
+    let format = r.get(&table::SLIDECAR_LOG_FORMAT);
+    let drain = positive(r, &table::SLIDECAR_DRAIN);
+    let max_connections = r.get(&table::SLIDECAR_MAX_CONNECTIONS);
+    let max_head = r.get(&table::SLIDECAR_MAX_HEAD);
+    let first_byte = positive(r, &table::SLIDECAR_FIRST_BYTE_TIMEOUT);
+    let head = positive(r, &table::SLIDECAR_HEAD_TIMEOUT);
+    let keepalive = positive(r, &table::SLIDECAR_KEEPALIVE_TIMEOUT);
+    let connect = positive(r, &table::SLIDECAR_UPSTREAM_CONNECT_TIMEOUT);
+    let response = r.get(&table::SLIDECAR_UPSTREAM_RESPONSE_TIMEOUT);
+    let idle = positive(r, &table::SLIDECAR_UPSTREAM_IDLE_TIMEOUT);
+
+    warnings.extend(unknown::warnings(&vars.names(), vars));
+    let config = (|| {
+        Some(Config {
+            rules: Arc::new(rules?),
+            endpoints: endpoints?,
+            server: ServerSettings { max_connections: max_connections?, max_head: max_head?, first_byte: first_byte?, head: head?, keepalive: keepalive?, drain: drain? },
+            upstream: UpstreamSettings { authority: upstream_authority?, connect: connect?, response: response.filter(|span| *span > Span::ZERO), idle: idle? },
+            listen: listen?,
+            admin_listen: admin_listen?,
+            workers,
+            log: LogSettings { level: level?, format: format? },
+            entries: std::mem::take(&mut reader.entries),
+            warnings,
+        })
+    })();
+    match config {
+        Some(config) if reader.problems.is_empty() => Ok(config),
+        _ => Err(reader.problems),
+    }
+}
+
+/// The rules of sessions, from their settings. `None` if anything they need is missing; the reader knows why.
+fn rules(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<Rules> {
+    let r = reader;
+    let policy = policy(r, warnings);
+    let keys = keys(r, warnings);
+    let token = TokenRules {
+        issuer: r.get(&table::JWT_ISSUER),
+        audience: r.get(&table::JWT_AUDIENCE),
+        claims: r.get(&table::SESSION_TOKEN_CLAIMS).unwrap_or_default(),
+        demo: r.get(&table::JWT_DEMO_CLAIM),
+        iat: r.get(&table::JWT_IAT).unwrap_or_default(),
+    };
+    if let Some(policy) = &policy
+        && policy.clocks(crate::session::policy::Class::Demo) != policy.clocks(crate::session::policy::Class::Standard)
+        && token.demo.is_none()
+    {
+        r.problem("JWT_DEMO_CLAIM", None, "not set, but JWT_DEMO_EXPIRES_IN differs from JWT_EXPIRES_IN: say what marks a demo token, such as role=demo".to_owned());
+    }
+    let cookie = cookie(r);
+    let paths = PathRules {
+        protected: r.get(&table::SESSION_PROTECTED_PATHS).unwrap_or_default(),
+        public: r.get(&table::SESSION_PUBLIC_PATHS).unwrap_or_default(),
+        passive: r.get(&table::SESSION_PASSIVE_PATHS).unwrap_or_default(),
+        logout: r.get(&table::SESSION_LOGOUT_PATHS).unwrap_or_default(),
+        expired: r.get(&table::SESSION_EXPIRED_PATHS).unwrap_or_default(),
+    };
+    let login = r.get(&table::SESSION_LOGIN_URL);
+    Some(Rules { policy: policy?, keys: keys?, token, cookie: cookie?, paths, login })
+}
+
+fn policy(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<SessionPolicy> {
+    let before = r.problems.len();
+    let ttl = r.get(&table::JWT_EXPIRES_IN);
+    let demo_ttl = r.get(&table::JWT_DEMO_EXPIRES_IN);
+    let threshold = r.get(&table::SESSION_REFRESH_THRESHOLD);
+    let heartbeat = r.get(&table::SESSION_HEARTBEAT_INTERVAL);
+    let buffer = r.get(&table::SESSION_TIMEOUT_BUFFER);
+    let absolute = r.get(&table::SESSION_ABSOLUTE_TIMEOUT);
+    if r.problems.len() > before {
+        return None; // Contradictions with a value that is not known would only mislead.
+    }
+    match SessionPolicy::new(PolicySettings { ttl: ttl?, demo_ttl, threshold, heartbeat, buffer: buffer?, absolute }) {
+        Ok(policy) => {
+            warnings.extend(policy.warnings());
+            Some(policy)
+        }
+        Err(problems) => {
+            for problem in problems {
+                r.problem(problem.setting, Some(problem.value.to_string()), problem.remedy);
+            }
+            None
+        }
+    }
+}
+
+fn keys(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<KeyRing> {
+    let algorithm = r.get(&table::JWT_ALGORITHM);
+    let allow_weak = r.get(&table::JWT_ALLOW_WEAK_SECRET);
+    let id = r.get(&table::JWT_KEY_ID);
+    let secret = r.secret(&table::JWT_SECRET, true)?;
+    let (algorithm, allow_weak) = (algorithm?, allow_weak?);
+    match weakness(algorithm, &secret) {
+        None => {}
+        Some(problem) if allow_weak && problem != KeyProblem::Empty => {
+            warnings.push(format!("JWT_SECRET {problem} (accepted because of JWT_ALLOW_WEAK_SECRET=true)"));
+        }
+        Some(problem) => {
+            r.problem("JWT_SECRET", None, format!("{problem}; if the backend cannot change, JWT_ALLOW_WEAK_SECRET=true accepts it"));
+            return None;
+        }
+    }
+    match Key::hmac(algorithm, &secret, id) {
+        Ok(key) => Some(KeyRing::new(key, None)),
+        Err(problem) => {
+            r.problem("JWT_SECRET", None, problem.to_string());
+            None
+        }
+    }
+}
+
+/// SPEC S5: what a name promises, its attributes must keep, or browsers drop the cookie.
+fn cookie(r: &mut Reader<'_>) -> Option<CookieRules> {
+    let name = r.get(&table::SESSION_COOKIE_NAME);
+    let before = r.problems.len();
+    let mut attributes = r.get(&table::SESSION_COOKIE_ATTRIBUTES);
+    if r.problems.len() > before {
+        return None;
+    }
+    let persistence = r.get(&table::SESSION_COOKIE_PERSISTENCE);
+    let fallback = r.get(&table::SESSION_COOKIE_FALLBACK);
+    let name = name?;
+    let host = starts_with_ignore_case(&name, "__Host-");
+    let prefixed = host || starts_with_ignore_case(&name, "__Secure-");
+    match &attributes {
+        // Such a name only ever works over https, whatever the request says.
+        None if prefixed => attributes = Some(crate::session::attributes::Attributes::default_for(true)),
+        None => {}
+        Some(given) => {
+            let secure = given.get("secure").is_some();
+            let shown = Some(String::from_utf8_lossy(&given.text()).into_owned());
+            let setting = table::SESSION_COOKIE_ATTRIBUTES.about.name;
+            if prefixed && !secure {
+                r.problem(setting, shown.clone(), format!("a cookie named {name} must have Secure"));
+            }
+            if host && (given.path() != b"/" || given.domain().is_some()) {
+                r.problem(setting, shown.clone(), format!("a cookie named {name} must have Path=/ and no Domain"));
+            }
+            if given.get("samesite").is_some_and(|value| value.eq_ignore_ascii_case(b"none")) && !secure {
+                r.problem(setting, shown, "SameSite=None needs Secure".to_owned());
+            }
+        }
+    }
+    Some(CookieRules { name, attributes, persistence: persistence?, fallback: fallback? })
+}
+
+fn starts_with_ignore_case(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+}
+
+fn positive(r: &mut Reader<'_>, setting: &'static table::Setting<Span>) -> Option<Span> {
+    let span = r.get(setting)?;
+    if span == Span::ZERO {
+        r.problem(setting.about.name, Some("0".to_owned()), "must be above zero".to_owned());
+        return None;
+    }
+    Some(span)
+}

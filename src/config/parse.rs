@@ -1,0 +1,180 @@
+//! From a setting's text to its value. An error says what would be right; it never repeats the value.
+
+use super::table::LogFormat;
+use crate::session::Persistence;
+use crate::session::attributes::Attributes;
+use crate::session::duration;
+use crate::session::keys::{Algorithm, Secret};
+use crate::session::login::LoginUrl;
+use crate::session::paths::Prefix;
+use crate::session::set_cookie::SetCookie;
+use crate::session::time::Span;
+use crate::session::token::{ClaimRule, IatMode};
+use std::net::SocketAddr;
+
+pub fn duration(text: &str) -> Result<Span, String> {
+    duration::parse(text).map_err(|error| error.to_string())
+}
+
+pub fn duration_or_off(text: &str) -> Result<Option<Span>, String> {
+    match text {
+        "off" => Ok(None),
+        "0" => Err("write off, or a duration above zero".to_owned()),
+        _ => duration(text).map(Some),
+    }
+}
+
+pub fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text.as_bytes().to_vec()))
+}
+
+pub fn algorithm(text: &str) -> Result<Algorithm, String> {
+    const LATER: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+    let known = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == text);
+    known.ok_or_else(|| {
+        let names = Algorithm::ALL.map(Algorithm::name).join(", ");
+        if LATER.contains(&text) { format!("not supported by this version; write one of {names}") } else { format!("write one of {names}") }
+    })
+}
+
+pub fn text(text: &str) -> Result<String, String> {
+    if text.chars().any(char::is_control) { Err("must be one line of text".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+pub fn demo_claim(text: &str) -> Result<ClaimRule, String> {
+    match claim(text) {
+        Some(rule @ ClaimRule::Equal(..)) => Ok(rule),
+        _ => Err("write name=value, such as role=demo".to_owned()),
+    }
+}
+
+pub fn claims(text: &str) -> Result<Vec<ClaimRule>, String> {
+    list(text, claim, "write claims separated by commas: name, !name or name=value")
+}
+
+pub fn iat(text: &str) -> Result<IatMode, String> {
+    one_of(text, &[("keep", IatMode::Keep), ("bump", IatMode::Bump)])
+}
+
+pub fn boolean(text: &str) -> Result<bool, String> {
+    one_of(text, &[("true", true), ("false", false)])
+}
+
+/// RFC 6265bis §4.1.1: a cookie's name is a token.
+pub fn cookie_name(text: &str) -> Result<String, String> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !text.is_empty() && text.len() <= 200 && text.bytes().all(token) {
+        Ok(text.to_owned())
+    } else {
+        Err("a cookie name has 1 to 200 letters, digits or any of !#$%&'*+-.^_`|~".to_owned())
+    }
+}
+
+pub fn attributes(text: &str) -> Result<Attributes, String> {
+    let line = format!("c=v; {text}");
+    let parsed = SetCookie::parse(line.as_bytes()).ok_or("write attributes separated by semicolons, such as Path=/; HttpOnly")?;
+    if ["max-age", "expires"].iter().any(|name| parsed.attribute(name).is_some()) {
+        return Err("leave Max-Age and Expires out: the token's exp is the only clock".to_owned());
+    }
+    if text.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
+        return Err("only printable ASCII can stand in a cookie's attributes".to_owned());
+    }
+    const KNOWN: [&str; 7] = ["path", "domain", "secure", "httponly", "samesite", "partitioned", "priority"];
+    for (name, value) in parsed.identity() {
+        let (name, value) = (name.to_ascii_lowercase(), value.to_ascii_lowercase());
+        if !KNOWN.iter().any(|known| known.as_bytes() == name) {
+            return Err("write only Path, Domain, Secure, HttpOnly, SameSite, Partitioned and Priority".to_owned());
+        }
+        if name == b"path" && !value.starts_with(b"/") {
+            return Err("Path must begin with /".to_owned());
+        }
+        if name == b"samesite" && ![&b"lax"[..], b"strict", b"none"].contains(&value.as_slice()) {
+            return Err("SameSite is Lax, Strict or None".to_owned());
+        }
+    }
+    Ok(Attributes::from_text(text.as_bytes()))
+}
+
+pub fn persistence(text: &str) -> Result<Persistence, String> {
+    one_of(text, &[("follow", Persistence::Follow), ("always", Persistence::Always)])
+}
+
+pub fn prefixes(text: &str) -> Result<Vec<Prefix>, String> {
+    list(text, Prefix::new, "write paths separated by commas, each beginning with / and spelled plainly (no escapes, dots, wildcards or query)")
+}
+
+pub fn login_url(text: &str) -> Result<LoginUrl, String> {
+    LoginUrl::new(text).ok_or_else(|| "write a path such as /login?next={return}, or an http(s) URL".to_owned())
+}
+
+pub fn endpoints(text: &str) -> Result<String, String> {
+    match Prefix::new(text) {
+        Some(_) if text.len() > 1 => Ok(text.trim_end_matches('/').to_owned()),
+        _ => Err("write a path such as /auth".to_owned()),
+    }
+}
+
+pub fn upstream(text: &str) -> Result<http::uri::Authority, String> {
+    let right = "write http://host:port, such as http://127.0.0.1:3000";
+    if ["https://", "h2c://", "unix:"].iter().any(|scheme| text.starts_with(scheme)) {
+        return Err(format!("this scheme is not supported by this version; {right}"));
+    }
+    let uri: http::Uri = text.parse().map_err(|_| right)?;
+    let has_path = uri.path_and_query().is_some_and(|path| path.as_str() != "/");
+    match uri.authority() {
+        Some(authority) if uri.scheme_str() == Some("http") && !has_path && !authority.as_str().contains('@') && !authority.host().is_empty() => {
+            Ok(authority.clone())
+        }
+        _ => Err(right.to_owned()),
+    }
+}
+
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write address:port, such as 0.0.0.0:8080 or [::]:8080".to_owned())
+}
+
+pub fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1_000_000) => Ok(number),
+        _ => Err("write a whole number from 1 to 1000000".to_owned()),
+    }
+}
+
+/// hyper needs 8 KiB to read at all, and nobody needs a mebibyte of head.
+pub fn head_bytes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 8192..=1_048_576) => Ok(number),
+        _ => Err("write a number of bytes from 8192 to 1048576".to_owned()),
+    }
+}
+
+pub fn level(text: &str) -> Result<tracing::Level, String> {
+    use tracing::Level;
+    let levels =
+        [("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO), ("debug", Level::DEBUG), ("trace", Level::TRACE)];
+    one_of(text, &levels)
+}
+
+pub fn log_format(text: &str) -> Result<LogFormat, String> {
+    one_of(text, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
+}
+
+fn one_of<T: Clone>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| value.clone());
+    found.ok_or_else(|| format!("write one of {}", choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")))
+}
+
+fn list<T>(text: &str, item: impl Fn(&str) -> Option<T>, right: &str) -> Result<Vec<T>, String> {
+    text.split(',').map(|one| item(one.trim()).ok_or_else(|| right.to_owned())).collect()
+}
+
+fn claim(text: &str) -> Option<ClaimRule> {
+    let named = |name: &str| (!name.is_empty() && !name.contains(['!', ' ', '"'])).then(|| name.to_owned());
+    if let Some((name, value)) = text.split_once('=') {
+        Some(ClaimRule::Equal(named(name)?, value.to_owned()))
+    } else if let Some(name) = text.strip_prefix('!') {
+        named(name).map(ClaimRule::Absent)
+    } else {
+        named(text).map(ClaimRule::Present)
+    }
+}

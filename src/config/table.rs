@@ -1,0 +1,143 @@
+//! Every setting, once: name, default, parser, secrecy and meaning. The reference file, the README's table and
+//! `slidecar check` come from here or are held to it by a test.
+
+use super::parse;
+use crate::session::Persistence;
+use crate::session::attributes::Attributes;
+use crate::session::keys::{Algorithm, Secret};
+use crate::session::login::LoginUrl;
+use crate::session::paths::Prefix;
+use crate::session::time::Span;
+use crate::session::token::{ClaimRule, IatMode};
+use std::net::SocketAddr;
+
+/// One setting: how people know it, and how its text becomes a value.
+pub struct Setting<T: 'static> {
+    pub about: About,
+    pub parse: fn(&str) -> Result<T, String>,
+}
+
+/// What there is to say about a setting.
+#[derive(Debug)]
+pub struct About {
+    pub name: &'static str,
+    pub group: Group,
+    pub default: Default,
+    /// Its value is never shown; it can be given as a file by `NAME_FILE`.
+    pub secret: bool,
+    pub meaning: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    Policy,
+    Token,
+    Cookie,
+    Proxy,
+    Limits,
+}
+
+/// What holds where nothing is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Default {
+    /// This text, read by the same parser.
+    Text(&'static str),
+    /// Follows from other settings or from the machine, in these words.
+    Derived(&'static str),
+    /// Nothing.
+    Off,
+    /// There is none: the setting has to be given.
+    Required,
+}
+
+impl Group {
+    pub const ALL: [Self; 5] = [Self::Policy, Self::Token, Self::Cookie, Self::Proxy, Self::Limits];
+
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Policy => "Policy: the clocks",
+            Self::Token => "Token",
+            Self::Cookie => "Cookie and paths",
+            Self::Proxy => "Proxy",
+            Self::Limits => "Limits",
+        }
+    }
+}
+
+macro_rules! settings {
+    ($($group:ident { $($name:ident: $type:ty = $default:expr, $parse:expr, $secret:ident, $meaning:literal;)+ })+) => {
+        $($(
+            pub static $name: Setting<$type> = Setting {
+                about: About { name: stringify!($name), group: Group::$group, default: $default, secret: settings!(@$secret), meaning: $meaning },
+                parse: $parse,
+            };
+        )+)+
+
+        /// All settings, in the order in which people should read them.
+        pub static ALL: &[&About] = &[$($(&$name.about),+),+];
+    };
+    (@plain) => { false };
+    (@secret) => { true };
+}
+
+settings! {
+    Policy {
+        JWT_EXPIRES_IN: Span = Default::Text("2h"), parse::duration, plain, "token TTL";
+        JWT_DEMO_EXPIRES_IN: Span = Default::Derived("JWT_EXPIRES_IN"), parse::duration, plain, "TTL of the demo class; needs JWT_DEMO_CLAIM";
+        SESSION_REFRESH_THRESHOLD: Span = Default::Derived("half of JWT_EXPIRES_IN"), parse::duration, plain, "renew when less than this remains; the idle time that is promised";
+        SESSION_HEARTBEAT_INTERVAL: Span = Default::Derived("10m, or half of the threshold if smaller"), parse::duration, plain, "how often the browser reports a person at work";
+        SESSION_TIMEOUT_BUFFER: Span = Default::Text("5m"), parse::duration, plain, "grace of the browser timer beyond the TTL";
+        SESSION_ABSOLUTE_TIMEOUT: Span = Default::Off, parse::duration, plain, "no session outlives this, however active";
+    }
+    Token {
+        JWT_SECRET: Secret = Default::Required, parse::secret, secret, "HMAC key, the one that the backend signs its session tokens with";
+        JWT_ALGORITHM: Algorithm = Default::Text("HS256"), parse::algorithm, plain, "HS256, HS384 or HS512; exactly one";
+        JWT_KEY_ID: String = Default::Off, parse::text, plain, "kid of the key";
+        JWT_ISSUER: String = Default::Off, parse::text, plain, "if set, a session token must carry it as iss";
+        JWT_AUDIENCE: String = Default::Off, parse::text, plain, "if set, a session token must carry it in aud";
+        JWT_DEMO_CLAIM: ClaimRule = Default::Off, parse::demo_claim, plain, "name=value that marks a demo token, such as role=demo";
+        SESSION_TOKEN_CLAIMS: Vec<ClaimRule> = Default::Off, parse::claims, plain, "what makes a token a session token: sub, !purpose, typ=session (present, absent, equal)";
+        JWT_IAT: IatMode = Default::Text("keep"), parse::iat, plain, "keep, or bump for backends that measure a token's age from iat (orig_iat then keeps the origin)";
+        JWT_ALLOW_WEAK_SECRET: bool = Default::Text("false"), parse::boolean, plain, "accept an HMAC key that is shorter than the hash";
+    }
+    Cookie {
+        SESSION_COOKIE_NAME: String = Default::Text("session"), parse::cookie_name, plain, "the session cookie";
+        SESSION_COOKIE_ATTRIBUTES: Attributes = Default::Derived("Path=/; HttpOnly; SameSite=Lax, and Secure where the request came over https"), parse::attributes, plain, "attributes of a renewed cookie whose own are unknown";
+        SESSION_COOKIE_PERSISTENCE: Persistence = Default::Text("follow"), parse::persistence, plain, "follow: a cookie that the backend set without a lifetime ends with the browser; always: it gets one too";
+        SESSION_COOKIE_FALLBACK: Option<Span> = Default::Text("off"), parse::duration_or_off, plain, "longest lifetime left to a cookie whose token states none, such as 1h";
+        SESSION_PROTECTED_PATHS: Vec<Prefix> = Default::Off, parse::prefixes, plain, "prefixes that need a session at the edge";
+        SESSION_PUBLIC_PATHS: Vec<Prefix> = Default::Off, parse::prefixes, plain, "exceptions inside them";
+        SESSION_PASSIVE_PATHS: Vec<Prefix> = Default::Off, parse::prefixes, plain, "requests there never slide (polling)";
+        SESSION_LOGOUT_PATHS: Vec<Prefix> = Default::Off, parse::prefixes, plain, "a 2xx or 3xx answer there is a logout even if the cookie is not deleted";
+        SESSION_EXPIRED_PATHS: Vec<Prefix> = Default::Off, parse::prefixes, plain, "prefixes where a merely expired cookie still reaches the backend (legacy refresh and logout handlers)";
+        SESSION_LOGIN_URL: LoginUrl = Default::Off, parse::login_url, plain, "where a navigation without a session is sent; {return} is replaced by the return address";
+        SESSION_ENDPOINTS: String = Default::Text("/auth"), parse::endpoints, plain, "prefix of slidecar's own endpoints";
+    }
+    Proxy {
+        SLIDECAR_UPSTREAM: http::uri::Authority = Default::Required, parse::upstream, plain, "the backend, http://host:port";
+        SLIDECAR_LISTEN: SocketAddr = Default::Text("0.0.0.0:8080"), parse::address, plain, "where clients connect";
+        SLIDECAR_ADMIN_LISTEN: SocketAddr = Default::Text("0.0.0.0:9180"), parse::address, plain, "health";
+        SLIDECAR_WORKERS: usize = Default::Derived("CPUs allowed to the container"), parse::count, plain, "threads that serve requests";
+        SLIDECAR_LOG: tracing::Level = Default::Text("info"), parse::level, plain, "error, warn, info, debug or trace";
+        SLIDECAR_LOG_FORMAT: LogFormat = Default::Text("json"), parse::log_format, plain, "json or text";
+        SLIDECAR_DRAIN: Span = Default::Text("25s"), parse::duration, plain, "hard end of a graceful stop";
+    }
+    Limits {
+        SLIDECAR_MAX_CONNECTIONS: usize = Default::Text("10000"), parse::count, plain, "client connections at once; further ones wait to be accepted";
+        SLIDECAR_MAX_HEAD: usize = Default::Text("32768"), parse::head_bytes, plain, "bytes of a request head; longer ones get 431";
+        SLIDECAR_FIRST_BYTE_TIMEOUT: Span = Default::Text("10s"), parse::duration, plain, "a connection that says nothing for this long is closed";
+        SLIDECAR_HEAD_TIMEOUT: Span = Default::Text("10s"), parse::duration, plain, "a request head that is not complete by then is closed";
+        SLIDECAR_KEEPALIVE_TIMEOUT: Span = Default::Text("60s"), parse::duration, plain, "an idle client connection is closed after this";
+        SLIDECAR_UPSTREAM_CONNECT_TIMEOUT: Span = Default::Text("1s"), parse::duration, plain, "a backend that does not accept by then is answered for with 502";
+        SLIDECAR_UPSTREAM_RESPONSE_TIMEOUT: Span = Default::Text("60s"), parse::duration, plain, "a backend that does not begin to answer this long after the request's end is answered for with 504; 0 waits for ever";
+        SLIDECAR_UPSTREAM_IDLE_TIMEOUT: Span = Default::Text("3s"), parse::duration, plain, "an idle backend connection is used no more; keep it below the backend's own keep-alive (Node: 5 s)";
+    }
+}
+
+/// `SLIDECAR_LOG_FORMAT`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+}

@@ -1,0 +1,38 @@
+//! `GET /auth/session-policy`: the numbers that are enforced, from the same value that enforces them.
+
+use super::Call;
+use crate::session::hash::{Hasher, hex};
+use crate::session::policy::{Class, SessionPolicy};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+pub fn answer(call: &Call<'_>, policy: &SessionPolicy, class: Class) -> Response<Vec<u8>> {
+    // Four integers always serialise.
+    let body = serde_json::to_vec(&policy.public(class)).unwrap_or_default();
+    let mut hash = Hasher::new("slidecar policy etag v1");
+    hash.part(&body);
+    let etag = format!("\"{}\"", hex(&hash.finish()[..8]));
+
+    let unchanged = names(call.headers, &etag);
+    let mut response = Response::new(if unchanged { Vec::new() } else { body });
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("Cookie"));
+    if unchanged {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    response
+}
+
+/// RFC 9110 §13.1.2: any of the listed tags, compared weakly, or `*`.
+fn names(headers: &HeaderMap, etag: &str) -> bool {
+    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|tag| {
+        let tag = tag.trim();
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+    })
+}

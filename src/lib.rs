@@ -1,0 +1,12 @@
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod endpoints;
+pub mod memory;
+pub mod proxy;
+pub mod server;
+pub mod session;
+pub mod telemetry;
+pub mod upstream;

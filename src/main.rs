@@ -1,0 +1,40 @@
+//! The program: arguments in, an exit code out. Everything else is in the library.
+
+use clap::{Parser, Subcommand};
+use slidecar::cli;
+use slidecar::config::vars::ProcessVars;
+use std::process::ExitCode;
+
+/// A reverse-proxy sidecar that gives any existing backend correct sliding sessions, without touching its code.
+///
+/// Without a command it serves, as the environment says; `slidecar check` explains the settings.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve (the default)
+    Run,
+    /// Check the settings, say where each comes from, and draw the clocks on one timeline
+    Check,
+    /// Run a sick legacy application beside the same one healed, with short clocks
+    Demo(cli::demo::Options),
+}
+
+fn main() -> ExitCode {
+    // Exactly one crypto backend; chosen here, before anything could choose another.
+    if jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default().is_err() {
+        eprintln!("slidecar: another crypto provider is installed in this process");
+        return ExitCode::FAILURE;
+    }
+    let code = match Arguments::parse().command.unwrap_or(Command::Run) {
+        Command::Run => cli::run::run(&ProcessVars),
+        Command::Check => cli::check::run(&ProcessVars),
+        Command::Demo(options) => cli::demo::run(&options),
+    };
+    ExitCode::from(code as u8)
+}

@@ -1,0 +1,128 @@
+//! What the rules need of a head, found once.
+
+use super::headers::{first, list};
+use crate::session::cache::CacheFacts;
+use crate::session::cookie;
+use crate::session::decide::RequestFacts;
+use crate::session::settle::ResponseFacts;
+use crate::session::signs::{Method as Kind, Signs};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request, response};
+
+pub const SESSION_PASSIVE: HeaderName = HeaderName::from_static("session-passive");
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+/// All cookie fields as one string.
+#[must_use]
+pub fn cookies(headers: &HeaderMap) -> Vec<u8> {
+    cookie::join(headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes))
+}
+
+#[must_use]
+pub fn of_request<'a>(head: &'a request::Parts, cookies: &'a [u8], is_https: bool) -> RequestFacts<'a> {
+    let headers = &head.headers;
+    RequestFacts {
+        cookies,
+        path: head.uri.path().as_bytes(),
+        query: head.uri.query().map(str::as_bytes),
+        secure: is_https || was_https(headers),
+        signs: Signs {
+            method: match head.method {
+                Method::GET => Kind::Get,
+                Method::HEAD => Kind::Head,
+                Method::OPTIONS => Kind::Options,
+                _ => Kind::Other,
+            },
+            session_passive: first(headers, &SESSION_PASSIVE),
+            purpose: first(headers, &SEC_PURPOSE).or_else(|| first(headers, &PURPOSE)),
+            accept: first(headers, &header::ACCEPT),
+            authorization: first(headers, &header::AUTHORIZATION),
+            fetch_mode: first(headers, &SEC_FETCH_MODE),
+            has_requested_with: headers.contains_key(X_REQUESTED_WITH),
+            is_upgrade: headers.contains_key(header::UPGRADE),
+        },
+    }
+}
+
+/// The fields of a response that hold lists of values.
+pub struct ResponseFields<'a> {
+    set_cookies: Vec<&'a [u8]>,
+    cache_control: Vec<&'a [u8]>,
+    targeted: Vec<&'a [u8]>,
+    head: &'a response::Parts,
+}
+
+impl<'a> ResponseFields<'a> {
+    #[must_use]
+    pub fn of(head: &'a response::Parts) -> Self {
+        let all = |name: HeaderName| head.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
+        let mut targeted = all(CDN_CACHE_CONTROL);
+        targeted.extend(all(SURROGATE_CONTROL));
+        Self { set_cookies: all(header::SET_COOKIE), cache_control: all(header::CACHE_CONTROL), targeted, head }
+    }
+
+    #[must_use]
+    pub fn facts(&self) -> ResponseFacts<'_> {
+        let headers = &self.head.headers;
+        let clears = headers.get_all(CLEAR_SITE_DATA).iter().flat_map(list);
+        ResponseFacts {
+            status: self.head.status.as_u16(),
+            own: false,
+            set_cookies: &self.set_cookies,
+            cache: CacheFacts {
+                cache_control: &self.cache_control,
+                targeted: &self.targeted,
+                expires: first(headers, &header::EXPIRES),
+                has_last_modified: headers.contains_key(header::LAST_MODIFIED),
+            },
+            clears_cookies: clears.into_iter().any(|kind| kind == b"\"cookies\"" || kind == b"\"*\""),
+        }
+    }
+}
+
+/// Whether whoever ended TLS before us says that the browser spoke https.
+fn was_https(headers: &HeaderMap) -> bool {
+    let proto = headers.get(X_FORWARDED_PROTO).and_then(|value| list(value).next());
+    if let Some(proto) = proto {
+        return proto.eq_ignore_ascii_case(b"https");
+    }
+    // RFC 7239: the first element is the one nearest to the browser.
+    let nearest = headers.get(header::FORWARDED).and_then(|value| list(value).next());
+    nearest.is_some_and(|element| {
+        element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii).any(|pair| {
+            let (name, value) = pair.split_at(pair.len().min(6));
+            name.eq_ignore_ascii_case(b"proto=") && value.trim_ascii().eq_ignore_ascii_case(b"https") || pair.eq_ignore_ascii_case(b"proto=\"https\"")
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k6_https_is_known_by_what_ended_it() {
+        let table = [
+            (None, false),
+            (Some(("x-forwarded-proto", "https")), true),
+            (Some(("x-forwarded-proto", "HTTPS, http")), true),
+            (Some(("x-forwarded-proto", "http")), false),
+            (Some(("forwarded", "for=1.2.3.4;proto=https, for=9")), true),
+            (Some(("forwarded", "for=1;Proto=\"https\"")), true),
+            (Some(("forwarded", "for=1;proto=http, proto=https")), false),
+        ];
+        for (field, expected) in table {
+            let mut headers = HeaderMap::new();
+            if let Some((name, value)) = field {
+                headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            assert_eq!(was_https(&headers), expected, "{field:?}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The way out: the settlement on the response's head.
+
+use super::headers::retain;
+use crate::session::settle::{SessionClock, Settlement};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+const SESSION_EXPIRES_IN: HeaderName = HeaderName::from_static("session-expires-in");
+const SESSION_POLICY_VERSION: HeaderName = HeaderName::from_static("session-policy-version");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+
+/// Writes what was settled. Every `Set-Cookie` line that is not C's keeps its bytes, its order and its own line (P3).
+pub fn finish(headers: &mut HeaderMap, settlement: &Settlement, policy_version: &str) {
+    if settlement.lines.iter().any(Option::is_some) {
+        replace_lines(headers, &settlement.lines);
+    }
+    for line in &settlement.added {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(header::SET_COOKIE, value);
+        }
+    }
+    if settlement.uncacheable {
+        retain(headers, |name, _| ![header::EXPIRES, SURROGATE_CONTROL, CDN_CACHE_CONTROL].contains(name));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, private"));
+    }
+    if let Some(clock) = &settlement.clock {
+        tell(headers, clock, policy_version);
+    }
+}
+
+fn replace_lines(headers: &mut HeaderMap, lines: &[Option<Vec<u8>>]) {
+    let old: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
+    let mut all = old.into_iter().zip(lines).map(|(old, new)| new.as_ref().and_then(|new| HeaderValue::from_bytes(new).ok()).unwrap_or(old));
+    // `insert` keeps the field's place among the others; the lines follow it.
+    if let Some(first) = all.next() {
+        headers.insert(header::SET_COOKIE, first);
+    }
+    for line in all {
+        headers.append(header::SET_COOKIE, line);
+    }
+}
+
+/// SPEC E3: so that a page can follow the clock of any of its responses.
+fn tell(headers: &mut HeaderMap, clock: &SessionClock, policy_version: &str) {
+    headers.insert(SESSION_EXPIRES_IN, HeaderValue::from(clock.remaining.as_secs()));
+    if let Ok(version) = HeaderValue::from_str(policy_version) {
+        headers.insert(SESSION_POLICY_VERSION, version);
+    }
+    let timing = format!("session;dur={};desc=\"{}\"", clock.remaining.as_millis(), clock.now.get());
+    if let Ok(timing) = HeaderValue::from_str(&timing) {
+        headers.append(SERVER_TIMING, timing);
+    }
+}

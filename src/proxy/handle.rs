@@ -1,0 +1,213 @@
+//! The life of a request, in order. See the crate's front page for the same in prose.
+
+use super::error::{ProxyError, respond};
+use super::facts::{self, ResponseFields};
+use super::finish::finish;
+use super::headers::remove_hop_by_hop;
+use super::prepare::prepare;
+use super::{AnswerBody, gate, tunnel};
+use crate::clock::{Clock, Stopwatch};
+use crate::endpoints::{Call, Endpoint, EndpointSettings};
+use crate::memory::{Memory, SignatureMemo};
+use crate::session::decide::{Forward, Verdict, decide};
+use crate::session::outcome::{Event, Outcome};
+use crate::session::policy::Class;
+use crate::session::settle::settle;
+use crate::session::{Rules, Surroundings};
+use crate::upstream::{Upstream, UpstreamError};
+use http::{HeaderValue, Request, Response, StatusCode, header, request};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Everything that a request needs.
+pub struct Proxy {
+    pub rules: Arc<Rules>,
+    pub endpoints: EndpointSettings,
+    pub upstream: Upstream,
+    pub clock: Arc<dyn Clock>,
+    pub memory: Memory,
+    pub signatures: SignatureMemo,
+    /// Tells this process's requests from another's.
+    instance: String,
+    requests: AtomicU64,
+}
+
+/// What the connection says about the client.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peer {
+    pub is_https: bool,
+}
+
+impl Proxy {
+    #[must_use]
+    pub fn new(rules: Arc<Rules>, endpoints: EndpointSettings, upstream: Upstream, clock: Arc<dyn Clock>) -> Self {
+        let mut instance = [0; 4];
+        // Without randomness the ids are merely less telling.
+        let _ = aws_lc_rs::rand::fill(&mut instance);
+        Self {
+            rules,
+            endpoints,
+            upstream,
+            clock,
+            memory: Memory::default(),
+            signatures: SignatureMemo::default(),
+            instance: crate::session::hash::hex(&instance),
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    /// Answers one request. Never fails: an error is an answer too.
+    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<AnswerBody> {
+        let watch = Stopwatch::start();
+        let id = format!("{}-{:x}", self.instance, self.requests.fetch_add(1, Ordering::Relaxed));
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+
+        let mut said = Said::default();
+        let response = match self.pass(request, peer, &mut said).await {
+            Ok(response) => response,
+            Err(error) => {
+                said.error = Some(error.reason());
+                respond(&error, &id)
+            }
+        };
+        tracing::info!(
+            event = "request",
+            id,
+            method = method.as_str(),
+            path,
+            status = response.status().as_u16(),
+            decision = said.outcome.map(Outcome::decision),
+            reason = said.outcome.map(Outcome::reason),
+            family = said.family,
+            error = said.error,
+            ms = watch.elapsed().as_millis(),
+        );
+        response
+    }
+
+    async fn pass(&self, request: Request<Incoming>, peer: Peer, said: &mut Said) -> Result<Response<AnswerBody>, ProxyError> {
+        // 1 gate
+        gate::check(&request).map_err(ProxyError::Message)?;
+        let (mut head, body) = request.into_parts();
+        // 2 own endpoint?
+        let endpoint = self.endpoints.find(head.uri.path());
+        // 3 facts
+        let cookies = facts::cookies(&head.headers);
+        let facts = facts::of_request(&head, &cookies, peer.is_https);
+        // 4 now, 5 decide
+        let now = self.clock.now();
+        let learned = self.memory.learned();
+        let around = Surroundings { ended: &self.memory, signer: &self.signatures, learned: learned.as_ref() };
+        let verdict = decide(&self.rules, &around, &facts, now);
+        said.hear(&verdict);
+        report(&verdict.events);
+        if let Some(endpoint) = endpoint {
+            return Ok(self.answer(endpoint, &head, &verdict));
+        }
+        if let Some(answer) = refuse(&verdict.forward)? {
+            return Ok(answer);
+        }
+        // 6 prepare, 7 upstream
+        let upgrade = tunnel::asked_for(&head);
+        prepare(&mut head.headers, &verdict.forward, upgrade.as_ref());
+        let client = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let mut response = self.upstream.send(Request::from_parts(head, body)).await.map_err(ProxyError::Upstream)?;
+        let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if is_tunnel && !(upgrade.is_some() && tunnel::is_granted(response.headers())) {
+            return Err(ProxyError::Upstream(UpstreamError::Broken));
+        }
+        let backend = is_tunnel.then(|| hyper::upgrade::on(&mut response));
+        // 8 settle, 9 finish
+        let (mut head, body) = response.into_parts();
+        self.settle(&mut head, &verdict, &around, said);
+        if let (Some(backend), Some(client)) = (backend, client) {
+            let protocol = upgrade.unwrap_or_else(|| HeaderValue::from_static("websocket"));
+            head.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            head.headers.insert(header::UPGRADE, protocol);
+            tokio::spawn(tunnel::run(client, backend));
+        }
+        Ok(Response::from_parts(head, AnswerBody::Backend(body)))
+    }
+
+    fn settle(&self, head: &mut http::response::Parts, verdict: &Verdict, around: &Surroundings<'_>, said: &mut Said) {
+        // A response with both framings was read as chunked; a length that contradicts it must not go on.
+        if head.headers.contains_key(header::TRANSFER_ENCODING) {
+            super::headers::retain(&mut head.headers, |name, _| *name != header::CONTENT_LENGTH);
+        }
+        remove_hop_by_hop(&mut head.headers);
+        let now = self.clock.now();
+        let fields = ResponseFields::of(head);
+        let settlement = settle(&self.rules, around, verdict, &fields.facts(), now);
+        drop(fields);
+        self.memory.apply(&settlement.effects, now);
+        report(&settlement.events);
+        said.outcome = Some(settlement.outcome);
+        finish(&mut head.headers, &settlement, self.rules.policy.version());
+    }
+
+    fn answer(&self, endpoint: Endpoint, head: &request::Parts, verdict: &Verdict) -> Response<AnswerBody> {
+        let class = verdict.session.as_ref().map_or(Class::Standard, |live| live.token.class);
+        let call = Call { method: &head.method, headers: &head.headers };
+        endpoint.answer(&call, &self.rules, class).map(AnswerBody::own)
+    }
+}
+
+/// What the log line says of a request, gathered on its way.
+#[derive(Default)]
+struct Said {
+    outcome: Option<Outcome>,
+    family: Option<String>,
+    error: Option<&'static str>,
+}
+
+impl Said {
+    fn hear(&mut self, verdict: &Verdict) {
+        self.outcome = Some(verdict.outcome);
+        self.family = verdict.session.as_ref().map(|live| live.token.family.prefix());
+    }
+}
+
+/// The verdicts that end here.
+fn refuse(forward: &Forward) -> Result<Option<Response<AnswerBody>>, ProxyError> {
+    match forward {
+        Forward::AsItCame | Forward::Cookies(_) => Ok(None),
+        Forward::BadPath => Err(ProxyError::BadPath),
+        Forward::Unauthorized(outcome) => Err(ProxyError::NoSession(*outcome)),
+        Forward::ToLogin(location) => {
+            let mut response = Response::new(AnswerBody::own(""));
+            *response.status_mut() = StatusCode::SEE_OTHER;
+            let headers = response.headers_mut();
+            if let Ok(location) = HeaderValue::from_str(location) {
+                headers.insert(header::LOCATION, location);
+            }
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            Ok(Some(response))
+        }
+    }
+}
+
+fn report(events: &[Event]) {
+    for event in events {
+        match event {
+            Event::TtlMismatch { token_seconds, policy_seconds } => tracing::warn!(
+                event = "session_ttl_mismatch",
+                token_seconds,
+                policy_seconds,
+                detail = "the backend's token outlives JWT_EXPIRES_IN and was shortened to it",
+            ),
+            Event::TokenUnverified => tracing::warn!(
+                event = "session_token_unverified",
+                detail = "the backend's token does not verify with JWT_SECRET and JWT_ALGORITHM: requests that carry it count as anonymous",
+            ),
+            Event::TokenUnusable(why) => tracing::warn!(event = "session_token_unusable", reason = why.word()),
+            Event::MaxAgeFallback(why) => tracing::warn!(event = "cookie_maxage_fallback", reason = why.word()),
+            Event::NoOrigin => tracing::warn!(
+                event = "no_origin",
+                detail = "SESSION_ABSOLUTE_TIMEOUT is set and the token has none of auth_time, orig_iat, iat: it is never renewed",
+            ),
+            Event::CompanionRejected => tracing::warn!(event = "companion_rejected"),
+        }
+    }
+}

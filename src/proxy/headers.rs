@@ -1,0 +1,90 @@
+//! Editing a header map without losing what a legacy peer may rely on.
+//!
+//! `HeaderMap::remove` moves the last field into the gap and so reorders the rest; here fields are removed by writing
+//! the others anew, in order.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Fields of one connection that no proxy passes on (RFC 9110 §7.6.1), besides those that `Connection` names.
+/// `TE: trailers` is the exception, for it says what the client can take.
+const HOP_BY_HOP: [HeaderName; 5] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Removes the fields for which `is_dropped` holds; all others keep their order.
+pub fn retain(headers: &mut HeaderMap, is_kept: impl Fn(&HeaderName, &HeaderValue) -> bool) {
+    if headers.iter().all(|(name, value)| is_kept(name, value)) {
+        return;
+    }
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter().filter(|(name, value)| is_kept(name, value)) {
+        kept.append(name.clone(), value.clone());
+    }
+    *headers = kept;
+}
+
+/// Removes what belongs to the connection that the message came over.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = connection_options(headers).filter_map(|option| HeaderName::from_bytes(option).ok()).collect();
+    retain(headers, |name, value| {
+        if *name == header::TE {
+            return list(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+        }
+        !HOP_BY_HOP.contains(name) && !named.contains(name)
+    });
+    // Other codings were between us and the client.
+    if headers.contains_key(header::TE) {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// What every `Connection` line names.
+pub fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::CONNECTION).iter().flat_map(list)
+}
+
+/// The members of a comma-separated field.
+pub fn list(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// The field's first value, as bytes.
+#[must_use]
+pub fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    headers.get(name).map(HeaderValue::as_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn t2_hop_by_hop_fields_of_every_connection_line_go_and_the_rest_keeps_its_order() {
+        let mut headers = map(&[
+            ("a", "1"), ("connection", "close, x-one"), ("b", "2"), ("x-one", "1"), ("x-two", "2"), ("connection", "X-Two"), ("c", "3"),
+            ("keep-alive", "5"), ("te", "gzip, trailers"), ("trailer", "d"), ("transfer-encoding", "chunked"), ("upgrade", "h2c"), ("d", "4"),
+        ]);
+        remove_hop_by_hop(&mut headers);
+        let left: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        assert_eq!(left, ["a: 1", "b: 2", "c: 3", "te: trailers", "trailer: d", "d: 4"]);
+    }
+
+    #[test]
+    fn t2_te_without_trailers_goes() {
+        let mut headers = map(&[("te", "gzip"), ("a", "1")]);
+        remove_hop_by_hop(&mut headers);
+        assert!(!headers.contains_key("te"));
+    }
+}

@@ -1,0 +1,15 @@
+//! One request, from its head to its answer. [`handle`] is the only file that knows the order; every other is entered
+//! once on the way in and at most once on the way out.
+
+mod body;
+mod error;
+mod facts;
+mod finish;
+mod gate;
+mod handle;
+mod headers;
+mod prepare;
+mod tunnel;
+
+pub use body::AnswerBody;
+pub use handle::{Peer, Proxy};

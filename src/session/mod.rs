@@ -1,0 +1,110 @@
+//! THE RULES. Bytes, values and `now` go in, decisions come out.
+//!
+//! What lives here: everything that decides about a session. What deliberately does not: any clock, socket, lock,
+//! environment variable or HTTP library. A rule that needs one of those to be tested is in the wrong place.
+//!
+//! In reading order: [`time`] and [`duration`] → [`policy`] (the clocks) → [`keys`], [`json`], [`token`], [`family`]
+//! (who is it) → [`mint`] (the same, later) → [`cookie`], [`set_cookie`], [`attributes`], [`companion`] (what the
+//! browser keeps) → [`paths`], [`signs`], [`login`], [`cache`] (what the messages say) → [`decide`] (way in) and
+//! [`settle`] (way out), with [`outcome`], the closed vocabulary that logs and metrics share.
+#![deny(clippy::arithmetic_side_effects)]
+
+pub mod attributes;
+pub mod cache;
+pub mod companion;
+pub mod cookie;
+pub mod decide;
+pub mod duration;
+pub mod family;
+pub mod hash;
+pub mod json;
+pub mod keys;
+pub mod login;
+pub mod mint;
+pub mod outcome;
+pub mod paths;
+pub mod policy;
+pub mod set_cookie;
+pub mod settle;
+pub mod signs;
+pub mod time;
+pub mod token;
+
+
+use attributes::Attributes;
+use companion::Companion;
+use family::{Family, Subject};
+use time::{Span, UnixSeconds};
+
+/// Everything an operator set that the rules follow: one consistent set, used from a request's head to its answer.
+#[derive(Debug)]
+pub struct Rules {
+    pub policy: policy::SessionPolicy,
+    pub keys: keys::KeyRing,
+    pub token: token::TokenRules,
+    pub cookie: CookieRules,
+    pub paths: paths::PathRules,
+    pub login: Option<login::LoginUrl>,
+}
+
+/// The session cookie.
+#[derive(Clone, Debug)]
+pub struct CookieRules {
+    /// C
+    pub name: String,
+    /// Attributes of a renewed C whose own are unknown; `None` for the default, which follows the request's scheme.
+    pub attributes: Option<Attributes>,
+    pub persistence: Persistence,
+    /// The longest lifetime left to a C whose token states none.
+    pub fallback: Option<Span>,
+}
+
+/// `SESSION_COOKIE_PERSISTENCE`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Persistence {
+    /// A C that the backend set without any lifetime stays a browser-session cookie.
+    #[default]
+    Follow,
+    /// It gets a Max-Age too.
+    Always,
+}
+
+impl CookieRules {
+    /// The companion that carries C's attributes.
+    #[must_use]
+    pub fn companion_name(&self) -> String {
+        format!("{}_s", self.name)
+    }
+
+    /// The companion that carries what was logged out.
+    #[must_use]
+    pub fn tombstones_name(&self) -> String {
+        format!("{}_x", self.name)
+    }
+
+    #[must_use]
+    pub fn attributes_for(&self, secure: bool) -> Attributes {
+        self.attributes.clone().unwrap_or_else(|| Attributes::default_for(secure))
+    }
+}
+
+/// What this process and its peers know to be over.
+pub trait Ended: Send + Sync {
+    fn ended(&self, family: &Family, subject: Option<&Subject>, origin: Option<UnixSeconds>) -> Option<Ending>;
+}
+
+/// Why a session that its token would let live is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    LoggedOut,
+    Revoked,
+}
+
+/// What the rules ask of the shell, besides bytes and `now`.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub ended: &'a dyn Ended,
+    pub signer: &'a dyn keys::Signer,
+    /// How this process last saw the backend set C.
+    pub learned: Option<&'a Companion>,
+}

@@ -1,0 +1,348 @@
+//! Reading a session token: our own strict layer over the signature (SPEC Q3, Q4).
+//!
+//! The JWT library only checks the signature. Its idea of validity (60 s of leeway, the system's clock, missing
+//! `aud`/`iss` accepted, `crit` ignored) is a verifier's; slidecar also issues, and must never revive what has expired.
+
+use super::Rules;
+use super::family::{Family, Subject};
+use super::json::{Object, Value};
+use super::keys::KeyRole;
+use super::policy::Class;
+use super::time::{Span, UnixMillis, UnixSeconds};
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use std::borrow::Cow;
+
+/// Browsers drop a cookie whose name and value exceed this (RFC 6265bis §5.6), so no session token is longer.
+pub const MAX_COOKIE_BYTES: usize = 4096;
+/// `nbf`, `iat` and the origin may lie this far ahead: other machines' clocks. `exp` gets no leeway at all.
+const SKEW: Span = Span::from_secs(60);
+/// A date further ahead than this is in milliseconds, not in seconds.
+const FURTHEST_DATE: Span = Span::from_secs(100 * 365 * 86_400);
+/// No first segment of a real token is longer; bounds what is decoded before any check.
+const MAX_HEADER_SEGMENT: usize = 2048;
+
+/// Marks of tokens that are signed with the same key but are no sessions: ID tokens, reset and 2FA tokens.
+const FOREIGN_MARKS: [&str; 4] = ["nonce", "at_hash", "c_hash", "purpose"];
+
+/// What a token has to say to be a session token.
+#[derive(Clone, Debug, Default)]
+pub struct TokenRules {
+    pub issuer: Option<String>,
+    pub audience: Option<String>,
+    pub claims: Vec<ClaimRule>,
+    /// What marks a demo token.
+    pub demo: Option<ClaimRule>,
+    pub iat: IatMode,
+}
+
+/// One condition on a top-level claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimRule {
+    Present(String),
+    Absent(String),
+    Equal(String, String),
+}
+
+/// `JWT_IAT`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IatMode {
+    #[default]
+    Keep,
+    Bump,
+}
+
+/// The three kinds of C.
+#[derive(Clone, Debug)]
+pub enum Reading {
+    NotOurs(NotOurs),
+    Dead(Dead),
+    Session(Box<SessionToken>),
+}
+
+/// Forwarded untouched, never renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotOurs {
+    NoJwt,
+    /// Verifies, but has no `exp`, or one that is no date.
+    MissingExp,
+    /// Verifies, but `iat`, `nbf` or the origin is no date.
+    UnusableTime,
+    WrongIssuer,
+    WrongAudience,
+    NotSession,
+}
+
+/// Removed before the request goes on.
+#[derive(Clone, Debug)]
+pub enum Dead {
+    /// Forged, `alg: none`, a foreign algorithm or key, a disguise, duplicate members, no object.
+    Unverified,
+    TooLong,
+    NotYetValid,
+    Expired(Box<SessionToken>),
+}
+
+/// A verified session token and what the rules need of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionToken {
+    pub(super) text: Vec<u8>,
+    pub(super) header: Vec<u8>,
+    pub(super) payload: Vec<u8>,
+    pub key: KeyRole,
+    pub exp: UnixSeconds,
+    pub origin: Option<UnixSeconds>,
+    pub class: Class,
+    pub family: Family,
+    pub subject: Option<Subject>,
+    absolute: Option<Span>,
+}
+
+impl SessionToken {
+    /// The token as it stands in the cookie.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The latest moment to which the absolute timeout lets this session live.
+    #[must_use]
+    pub fn cap(&self) -> Option<UnixSeconds> {
+        self.absolute.and_then(|absolute| self.origin.map(|origin| origin.plus(absolute)))
+    }
+
+    /// `min(exp, origin + A)`
+    #[must_use]
+    pub fn effective_exp(&self) -> UnixSeconds {
+        self.cap().map_or(self.exp, |cap| self.exp.min(cap))
+    }
+
+    #[must_use]
+    pub fn remaining(&self, now: UnixMillis) -> Span {
+        now.until(self.effective_exp())
+    }
+
+    /// Whether `exp` lies further ahead than this policy would ever set it.
+    #[must_use]
+    pub fn outlives(&self, ttl: Span, now: UnixMillis) -> bool {
+        self.exp > now.second().plus(ttl).plus(SKEW)
+    }
+}
+
+/// Reads the value of a cookie as a session token.
+#[must_use]
+pub fn read(rules: &Rules, value: &[u8], now: UnixMillis) -> Reading {
+    if value.len().saturating_add(rules.cookie.name.len()).saturating_add(1) > MAX_COOKIE_BYTES {
+        return if starts_like_a_jwt(value) { Reading::Dead(Dead::TooLong) } else { Reading::NotOurs(NotOurs::NoJwt) };
+    }
+    let plain = undisguised(value);
+    if !is_jwt(&plain) {
+        return Reading::NotOurs(NotOurs::NoJwt);
+    }
+    if plain != value {
+        // A lenient backend might read what we would not verify.
+        return Reading::Dead(Dead::Unverified);
+    }
+    match verify(rules, value, now) {
+        Some((key, header, payload)) => judge(rules, value, key, header, payload, now),
+        None => Reading::Dead(Dead::Unverified),
+    }
+}
+
+/// The `exp` that a JWT claims, verified or not. For the backend's own new cookies only, never for access.
+#[must_use]
+pub fn claimed_exp(value: &[u8], now: UnixMillis) -> Option<UnixSeconds> {
+    let payload = value.split(|&byte| byte == b'.').nth(1)?;
+    let payload = lenient().decode(payload).ok()?;
+    date(Object::parse(&payload).ok()?.get("exp")?, now)
+}
+
+/// Whether a value is a JWT by its looks, in disguise or not.
+#[must_use]
+pub fn looks_like_jwt(value: &[u8]) -> bool {
+    value.len() <= MAX_COOKIE_BYTES && is_jwt(&undisguised(value)) || starts_like_a_jwt(value)
+}
+
+fn verify(rules: &Rules, value: &[u8], now: UnixMillis) -> Option<(KeyRole, Vec<u8>, Vec<u8>)> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (input, signature) = text.rsplit_once('.')?;
+    let (header, payload) = input.split_once('.')?;
+    let header = URL_SAFE_NO_PAD.decode(header).ok()?;
+    let fields = Object::parse(&header).ok()?;
+    // We implement no extension, so whatever asks for one cannot be honoured (RFC 7515 §4.1.11).
+    if fields.has_duplicates() || ["crit", "b64", "zip", "enc"].iter().any(|name| fields.get(name).is_some()) {
+        return None;
+    }
+    let algorithm = fields.get("alg")?.as_str()?;
+    let id = match fields.get("kid") {
+        Some(id) => Some(id.as_str()?),
+        None => None,
+    };
+    let key = rules.keys.verify(&algorithm, id.as_deref(), input, signature, now.second())?;
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    if Object::parse(&payload).ok()?.has_duplicates() {
+        return None;
+    }
+    Some((key, header, payload))
+}
+
+fn judge(rules: &Rules, value: &[u8], key: KeyRole, header: Vec<u8>, payload: Vec<u8>, now: UnixMillis) -> Reading {
+    let Ok(claims) = Object::parse(&payload) else {
+        return Reading::Dead(Dead::Unverified);
+    };
+    if let Some(why) = foreign(&rules.token, &claims) {
+        return Reading::NotOurs(why);
+    }
+    let Some(exp) = claims.get("exp").and_then(|exp| date(exp, now)) else {
+        return Reading::NotOurs(NotOurs::MissingExp);
+    };
+    let (Ok(nbf), Ok(iat), Ok(origin)) = (optional_date(&claims, "nbf", now), optional_date(&claims, "iat", now), origin(&claims, now))
+    else {
+        return Reading::NotOurs(NotOurs::UnusableTime);
+    };
+    let latest_start = now.second().plus(SKEW);
+    if [nbf, iat, origin].into_iter().flatten().any(|start| start > latest_start) {
+        return Reading::Dead(Dead::NotYetValid);
+    }
+    let class = if rules.token.demo.as_ref().is_some_and(|demo| demo.holds(&claims)) { Class::Demo } else { Class::Standard };
+    let token = Box::new(SessionToken {
+        text: value.to_vec(),
+        key,
+        exp,
+        origin,
+        class,
+        family: Family::of(&claims, origin),
+        subject: Subject::of(&claims),
+        absolute: rules.policy.absolute(),
+        header,
+        payload,
+    });
+    if token.remaining(now) == Span::ZERO { Reading::Dead(Dead::Expired(token)) } else { Reading::Session(token) }
+}
+
+fn foreign(rules: &TokenRules, claims: &Object<'_>) -> Option<NotOurs> {
+    let is = |value: Value<'_>, expected: &str| value.as_str().is_some_and(|text| text == expected);
+    if let Some(issuer) = &rules.issuer
+        && !claims.get("iss").is_some_and(|iss| is(iss, issuer))
+    {
+        return Some(NotOurs::WrongIssuer);
+    }
+    if let Some(audience) = &rules.audience {
+        let named = claims.get("aud").is_some_and(|aud| match aud.as_array() {
+            Some(all) => all.iter().all(|one| one.as_str().is_some()) && all.iter().any(|one| is(*one, audience)),
+            None => is(aud, audience),
+        });
+        if !named {
+            return Some(NotOurs::WrongAudience);
+        }
+    }
+    // An operator who demands a mark by name knows what it means there.
+    let marked = FOREIGN_MARKS.iter().any(|mark| claims.get(mark).is_some() && !rules.claims.iter().any(|rule| rule.demands(mark)));
+    let outside = !rules.claims.iter().all(|rule| rule.holds(claims));
+    (marked || outside).then_some(NotOurs::NotSession)
+}
+
+impl ClaimRule {
+    #[must_use]
+    pub fn holds(&self, claims: &Object<'_>) -> bool {
+        let present = |name: &str| claims.get(name).filter(|value| value.raw() != b"null");
+        match self {
+            Self::Present(name) => present(name).is_some(),
+            Self::Absent(name) => present(name).is_none(),
+            // `admin=true` and `level=3` mean the JSON literals as well.
+            Self::Equal(name, expected) => present(name).is_some_and(|value| match value.as_str() {
+                Some(text) => text == *expected,
+                None => value.raw() == expected.as_bytes(),
+            }),
+        }
+    }
+
+    fn demands(&self, claim: &str) -> bool {
+        matches!(self, Self::Present(name) | Self::Equal(name, _) if name == claim)
+    }
+}
+
+/// Start of the session: the first present of `auth_time`, `orig_iat`, `iat`.
+fn origin(claims: &Object<'_>, now: UnixMillis) -> Result<Option<UnixSeconds>, NotADate> {
+    for name in ["auth_time", "orig_iat", "iat"] {
+        if let Some(date) = optional_date(claims, name, now)? {
+            return Ok(Some(date));
+        }
+    }
+    Ok(None)
+}
+
+struct NotADate;
+
+fn optional_date(claims: &Object<'_>, name: &str, now: UnixMillis) -> Result<Option<UnixSeconds>, NotADate> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(value) if value.raw() == b"null" => Ok(None),
+        Some(value) => date(value, now).map(Some).ok_or(NotADate),
+    }
+}
+
+/// A NumericDate, floored; `None` if it is no number or too far ahead to be in seconds.
+fn date(value: Value<'_>, now: UnixMillis) -> Option<UnixSeconds> {
+    let date = UnixSeconds::new(value.as_floor()?);
+    (date <= now.second().plus(FURTHEST_DATE)).then_some(date)
+}
+
+/// Looks through quotes, padding, blanks, percent-escapes and the other base64 alphabet.
+fn undisguised(value: &[u8]) -> Cow<'_, [u8]> {
+    let veiled = |byte: &u8| matches!(byte, b'"' | b'=' | b' ' | b'\t' | b'%' | b'+' | b'/');
+    if !value.iter().any(veiled) {
+        return Cow::Borrowed(value);
+    }
+    let mut plain = Vec::with_capacity(value.len());
+    let mut at = 0_usize;
+    while let Some(&byte) = value.get(at) {
+        let escaped = if byte == b'%' { value.get(at.saturating_add(1)..at.saturating_add(3)).and_then(hex_byte) } else { None };
+        at = at.saturating_add(if escaped.is_some() { 3 } else { 1 });
+        match escaped.unwrap_or(byte) {
+            b'"' | b'=' | b' ' | b'\t' => {}
+            b'+' => plain.push(b'-'),
+            b'/' => plain.push(b'_'),
+            other => plain.push(other),
+        }
+    }
+    Cow::Owned(plain)
+}
+
+fn hex_byte(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    u8::from_str_radix(text, 16).ok()
+}
+
+/// Three base64url parts whose first is a JSON object with a string `alg`. Signed cookies of Flask look alike and are none.
+fn is_jwt(value: &[u8]) -> bool {
+    let mut parts = value.split(|&byte| byte == b'.');
+    let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let base64url = |part: &[u8]| part.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    base64url(payload) && base64url(signature) && lenient().decode(header).is_ok_and(|header| has_algorithm(&header))
+}
+
+fn has_algorithm(header: &[u8]) -> bool {
+    Object::parse(header).is_ok_and(|fields| fields.members().any(|(name, value)| name == b"alg" && value.as_str().is_some()))
+}
+
+/// For values too long to decode: is the first segment one that a JWT begins with?
+fn starts_like_a_jwt(value: &[u8]) -> bool {
+    let mut parts = value.split(|&byte| byte == b'.');
+    let header = parts.next().unwrap_or_default();
+    let cut = header.len().min(MAX_HEADER_SEGMENT);
+    // Four characters carry three bytes; a cut elsewhere would not decode.
+    let head = &header[..cut.saturating_sub(cut % 4)];
+    parts.count() == 2 && lenient().decode(head).is_ok_and(|head| head.trim_ascii_start().first() == Some(&b'{'))
+}
+
+/// Finds tokens; never decides about one.
+const fn lenient() -> GeneralPurpose {
+    let config = GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent);
+    GeneralPurpose::new(&alphabet::URL_SAFE, config)
+}

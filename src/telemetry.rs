@@ -1,0 +1,26 @@
+//! Logs: JSON lines with `event`, or text for people. No token, cookie, secret, subject or query string is ever logged.
+
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{Layer as _, fmt};
+
+/// Begins to log to standard output. Fails if something already logs in this process.
+pub fn init(level: Level, as_json: bool) -> Result<(), TryInitError> {
+    // The libraries' own debug lines may quote heads, cookies included; only ours are shown.
+    let filter = Targets::new().with_target("slidecar", LevelFilter::from_level(level));
+    let layer = if as_json {
+        fmt::layer().json().flatten_event(true).with_target(false).with_current_span(false).with_span_list(false).boxed()
+    } else {
+        fmt::layer().with_target(false).boxed()
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()
+}
+
+/// For a demonstration: warnings only, as text on standard error, so that standard output holds what to do.
+pub fn init_for_people() -> Result<(), TryInitError> {
+    let filter = Targets::new().with_target("slidecar", LevelFilter::WARN);
+    let layer = fmt::layer().with_target(false).without_time().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()
+}

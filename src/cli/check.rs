@@ -13,7 +13,7 @@ pub fn run(vars: &dyn Vars) -> Exit {
             print!("{}", describe(&config));
             Exit::Ok
         }
-        Err(problems) => run::report(&problems),
+        Err(rejected) => run::report(&rejected),
     }
 }
 

@@ -5,8 +5,8 @@ use super::shutdown::asked_to_stop;
 use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config::table::LogFormat;
-use crate::config::vars::{Problem, Vars};
-use crate::config::{self, Config};
+use crate::config::vars::Vars;
+use crate::config::{self, Config, Rejected};
 use crate::session::policy::Class;
 use crate::session::time::Span;
 use crate::telemetry;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub fn run(vars: &dyn Vars) -> Exit {
     let config = match config::load(vars) {
         Ok(config) => config,
-        Err(problems) => return report(&problems),
+        Err(rejected) => return report(&rejected),
     };
     if let Err(error) = telemetry::init(config.log.level, config.log.format == LogFormat::Json) {
         eprintln!("slidecar: cannot log: {error}");
@@ -34,13 +34,16 @@ pub fn run(vars: &dyn Vars) -> Exit {
     runtime.block_on(serve(&config))
 }
 
-/// All problems at once, one line each (SPEC S1).
-pub fn report(problems: &[Problem]) -> Exit {
-    for problem in problems {
+/// All problems at once, one line each (SPEC S1), and then what may explain them.
+pub fn report(rejected: &Rejected) -> Exit {
+    for problem in &rejected.problems {
         eprintln!("slidecar: {problem}");
     }
-    let plural = if problems.len() == 1 { "" } else { "s" };
-    eprintln!("slidecar: {} problem{plural} in the settings; nothing was started (slidecar check explains them)", problems.len());
+    for warning in &rejected.unknown {
+        eprintln!("slidecar: warning: {warning}");
+    }
+    let count = rejected.problems.len();
+    eprintln!("slidecar: {count} problem{} in the settings; nothing was started", if count == 1 { "" } else { "s" });
     Exit::Settings
 }
 

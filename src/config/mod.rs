@@ -12,7 +12,7 @@ use crate::endpoints::EndpointSettings;
 use crate::server::ServerSettings;
 use crate::session::keys::{Key, KeyProblem, KeyRing, weakness};
 use crate::session::paths::PathRules;
-use crate::session::policy::{PolicySettings, SessionPolicy};
+use crate::session::policy::{Class, PolicySettings, SessionPolicy};
 use crate::session::time::Span;
 use crate::session::token::TokenRules;
 use crate::session::{CookieRules, Rules};
@@ -44,8 +44,15 @@ pub struct LogSettings {
     pub format: LogFormat,
 }
 
+/// Settings that do not hold: what is wrong, and the names that nobody reads, for a mistyped one may explain it.
+#[derive(Debug)]
+pub struct Rejected {
+    pub problems: Vec<Problem>,
+    pub unknown: Vec<String>,
+}
+
 /// Reads and checks everything; answers all problems at once (SPEC S1).
-pub fn load(vars: &dyn Vars) -> Result<Config, Vec<Problem>> {
+pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
     let mut reader = Reader::new(vars);
     let mut warnings = Vec::new();
     let rules = rules(&mut reader, &mut warnings);
@@ -70,7 +77,11 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Vec<Problem>> {
     let response = r.get(&table::SLIDECAR_UPSTREAM_RESPONSE_TIMEOUT);
     let idle = positive(r, &table::SLIDECAR_UPSTREAM_IDLE_TIMEOUT);
 
-    warnings.extend(unknown::warnings(&vars.names(), vars));
+    let unknown = unknown::warnings(&vars.names(), vars);
+    warnings.extend(unknown.iter().cloned());
+    if let Some(rules) = &rules {
+        reader.derive(&derived(rules, workers));
+    }
     let config = (|| {
         Some(Config {
             rules: Arc::new(rules?),
@@ -87,8 +98,19 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Vec<Problem>> {
     })();
     match config {
         Some(config) if reader.problems.is_empty() => Ok(config),
-        _ => Err(reader.problems),
+        _ => Err(Rejected { problems: reader.problems, unknown }),
     }
+}
+
+/// What holds where a default follows from other settings or from the machine.
+fn derived(rules: &Rules, workers: usize) -> [(&'static str, String); 4] {
+    let clocks = rules.policy.clocks(Class::Standard);
+    [
+        (table::JWT_DEMO_EXPIRES_IN.about.name, rules.policy.clocks(Class::Demo).ttl.to_string()),
+        (table::SESSION_REFRESH_THRESHOLD.about.name, clocks.threshold.to_string()),
+        (table::SESSION_HEARTBEAT_INTERVAL.about.name, clocks.heartbeat.to_string()),
+        (table::SLIDECAR_WORKERS.about.name, workers.to_string()),
+    ]
 }
 
 /// The rules of sessions, from their settings. `None` if anything they need is missing; the reader knows why.
@@ -104,7 +126,7 @@ fn rules(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<Rules> {
         iat: r.get(&table::JWT_IAT).unwrap_or_default(),
     };
     if let Some(policy) = &policy
-        && policy.clocks(crate::session::policy::Class::Demo) != policy.clocks(crate::session::policy::Class::Standard)
+        && policy.clocks(Class::Demo) != policy.clocks(Class::Standard)
         && token.demo.is_none()
     {
         r.problem("JWT_DEMO_CLAIM", None, "not set, but JWT_DEMO_EXPIRES_IN differs from JWT_EXPIRES_IN: say what marks a demo token, such as role=demo".to_owned());

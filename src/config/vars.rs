@@ -148,6 +148,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Fills in what was derived, once it is known.
+    pub fn derive(&mut self, values: &[(&str, String)]) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.shown.is_none()) {
+            entry.shown = values.iter().find(|(name, _)| *name == entry.about.name).map(|(_, value)| value.clone());
+        }
+    }
+
     pub fn problem(&mut self, setting: &str, value: Option<String>, remedy: String) {
         self.problems.push(Problem { setting: setting.to_owned(), value, remedy });
     }

@@ -5,9 +5,9 @@ use crate::session::time::Span;
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -24,7 +24,14 @@ enum Phase {
 
 /// Shared by a connection's socket and its service.
 #[derive(Clone, Debug)]
-pub struct Progress(Arc<AtomicU8>);
+pub struct Progress(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    phase: AtomicU8,
+    /// Who reads: hyper does not read again when an answer is through, so the clock of an idle connection would not start.
+    reader: Mutex<Option<Waker>>,
+}
 
 /// A request in the making: busy until it is dropped.
 #[derive(Debug)]
@@ -33,7 +40,7 @@ pub struct Busy(Progress);
 impl Progress {
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(AtomicU8::new(Phase::FirstByte as u8)))
+        Self(Arc::new(State { phase: AtomicU8::new(Phase::FirstByte as u8), reader: Mutex::default() }))
     }
 
     /// A head is complete; what is returned goes with the answer to its end.
@@ -44,11 +51,12 @@ impl Progress {
     }
 
     fn set(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
+        self.0.phase.store(phase as u8, Ordering::Relaxed);
     }
 
     fn get(&self) -> Phase {
-        [Phase::FirstByte, Phase::Head, Phase::Busy, Phase::Idle].into_iter().find(|phase| *phase as u8 == self.0.load(Ordering::Relaxed)).unwrap_or(Phase::Busy)
+        let phase = self.0.phase.load(Ordering::Relaxed);
+        [Phase::FirstByte, Phase::Head, Phase::Busy, Phase::Idle].into_iter().find(|known| *known as u8 == phase).unwrap_or(Phase::Busy)
     }
 }
 
@@ -63,6 +71,10 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.set(Phase::Idle);
+        let reader = self.0.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 }
 
@@ -97,6 +109,7 @@ impl<T> DeadlineIo<T> {
             Phase::Idle => self.deadlines.keepalive,
             Phase::Busy => {
                 self.armed = None;
+                *self.progress.0.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
                 return false;
             }
         };

@@ -54,9 +54,8 @@ impl<'a> Cookies<'a> {
 
     /// The pairs of this name, byte for byte, in order: their place among all pairs, and their value.
     pub fn named(&self, name: &[u8]) -> impl Iterator<Item = (usize, &'a [u8])> {
-        self.pairs.iter().enumerate().filter_map(move |(place, pair)| {
-            (&self.text[pair.name.clone()] == name).then(|| (place, &self.text[pair.value.clone()]))
-        })
+        let named = self.pairs.iter().enumerate().filter(move |(_, pair)| &self.text[pair.name.clone()] == name);
+        named.map(|(place, pair)| (place, &self.text[pair.value.clone()]))
     }
 
     /// The string with these pairs edited; empty if nothing is left.

@@ -340,7 +340,10 @@ fn push_code_point(out: &mut Vec<u8>, code: u32) {
     match char::from_u32(code) {
         Some(character) => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
         // A lone surrogate: three bytes by the same scheme, which no valid text contains.
-        None => out.extend([0xe0 | (code >> 12) as u8 & 0x0f, 0x80 | (code >> 6) as u8 & 0x3f, 0x80 | code as u8 & 0x3f]),
+        None => {
+            let [_, _, high, low] = code.to_be_bytes();
+            out.extend([0xe0 | high >> 4, 0x80 | high << 2 & 0x3c | low >> 6, 0x80 | low & 0x3f]);
+        }
     }
 }
 

@@ -142,3 +142,134 @@ fn same_but(before: &Object<'_>, after: &[u8], changed: &[&str], added: Option<&
     let expected: Vec<_> = added.iter().map(|name| name.as_bytes()).collect();
     kept && rest == expected && !after.has_duplicates()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::keys::DirectSigner;
+    use crate::session::policy::Class;
+    use crate::session::testing::{NOW, Setup, at};
+    use crate::session::time::Span;
+    use crate::session::token::{Reading, read};
+    use proptest::prelude::*;
+
+    fn session(setup: &Setup, claims: &str) -> SessionToken {
+        match read(&setup.rules, setup.token(claims).as_bytes(), at(0)) {
+            Reading::Session(token) => *token,
+            other => panic!("{claims}: {other:?}"),
+        }
+    }
+
+    fn payload_after(setup: &Setup, claims: &str, exp: i64) -> String {
+        let token = session(setup, claims);
+        let minted = mint(&setup.rules, &DirectSigner, &token, UnixSeconds::new(exp), at(5)).unwrap();
+        let payload = minted.text.split(|byte| *byte == b'.').nth(1).unwrap();
+        String::from_utf8(URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn m1_all_other_bytes_stay() {
+        let setup = Setup::new();
+        let exp = NOW + 100;
+        let before = format!(
+            r#" {{ "n":12345678901234567890123, "f":1.10,"e":1e2 ,"z":-0, "exp" : {exp}.0 , "s":"\u00e9\/ \"exp\":1", "o":{{"exp":1,"a":[1, 2]}}, "big":9007199254740993 }}"#
+        );
+        let after = payload_after(&setup, &before, 2_000_000_000);
+        assert_eq!(after, before.replace(&format!("{exp}.0"), "2000000000"));
+    }
+
+    #[test]
+    fn m1_bump_moves_iat_and_keeps_the_origin_once() {
+        let mut setup = Setup::new();
+        setup.rules.token.iat = IatMode::Bump;
+        let five = NOW + 5;
+        let after = payload_after(&setup, &format!(r#"{{"iat":{NOW},"exp":{}}}"#, NOW + 100), 2_000_000_000);
+        assert_eq!(after, format!(r#"{{"iat":{five},"exp":2000000000,"orig_iat":{NOW}}}"#));
+        for origin in ["auth_time", "orig_iat"] {
+            let claims = |iat: i64, exp: i64| format!(r#"{{"{origin}":7,"iat":{iat},"exp":{exp}}}"#);
+            assert_eq!(payload_after(&setup, &claims(NOW, NOW + 100), 2_000_000_000), claims(five, 2_000_000_000));
+        }
+        let without = payload_after(&setup, &format!(r#"{{"sub":"a","exp":{}}}"#, NOW + 100), 2_000_000_000);
+        assert_eq!(without, r#"{"sub":"a","exp":2000000000}"#);
+    }
+
+    #[test]
+    fn m1_a_new_key_changes_only_alg_and_kid() {
+        let claims = format!(r#"{{"sub":"a","iat":{NOW},"exp":{}}}"#, NOW + 100);
+        let rekeyed = |active_id: Option<&str>, header: &str| {
+            let setup = Setup::rotating(active_id);
+            let old = setup.token_by_previous(header, &claims);
+            let Reading::Session(token) = read(&setup.rules, old.as_bytes(), at(0)) else { panic!("{header}") };
+            let minted = mint(&setup.rules, &DirectSigner, &token, token.exp, at(0)).unwrap();
+            let text = String::from_utf8(minted.text).unwrap();
+            let Reading::Session(again) = read(&setup.rules, text.as_bytes(), at(0)) else { panic!("{text}") };
+            assert_eq!((again.key, &again.payload), (KeyRole::Active, &token.payload));
+            String::from_utf8(again.header).unwrap()
+        };
+        assert_eq!(rekeyed(None, r#"{"typ":"JWT","alg":"HS256"}"#), r#"{"typ":"JWT","alg":"HS256"}"#);
+        assert_eq!(rekeyed(Some("new"), r#"{"alg":"HS256","kid":"old","x":1.0}"#), r#"{"alg":"HS256","kid":"new","x":1.0}"#);
+        assert_eq!(rekeyed(Some("new"), r#"{"alg":"HS256"}"#), r#"{"alg":"HS256","kid":"new"}"#);
+    }
+
+    #[test]
+    fn m2_exp_is_now_plus_ttl_but_never_beyond_the_cap_nor_back() {
+        let mut setup = Setup::new();
+        let exp = |setup: &Setup, claims: &str, later: i64| renewed_exp(&setup.rules, &session(setup, claims), at(later)).map(UnixSeconds::get);
+        let fresh = format!(r#"{{"iat":{NOW},"exp":{}}}"#, NOW + 7200);
+        assert_eq!(exp(&setup, &fresh, 100), Ok(NOW + 7300));
+        // A clock that steps back takes nothing away; a token that outlives the policy is shortened.
+        assert_eq!(exp(&setup, &fresh, -50), Ok(NOW + 7200));
+        assert_eq!(exp(&setup, &format!(r#"{{"iat":{NOW},"exp":{}}}"#, NOW + 604_800), 0), Ok(NOW + 7200));
+        setup.cap(Span::from_secs(10_000));
+        assert_eq!(exp(&setup, &fresh, 5000), Ok(NOW + 10_000));
+        assert_eq!(exp(&setup, &format!(r#"{{"auth_time":{},"iat":{NOW},"exp":{}}}"#, NOW - 5000, NOW + 100), 50), Ok(NOW + 5000));
+        assert_eq!(exp(&setup, &format!(r#"{{"sub":"a","exp":{}}}"#, NOW + 100), 0).unwrap_err(), MintError::NoOrigin);
+    }
+
+    #[test]
+    fn m5_a_cookie_that_browsers_would_drop_is_not_made() {
+        let setup = Setup::new();
+        // Just fits; a longer exp of the same digits fits too, one more digit does not.
+        let claims = |fill: usize| format!(r#"{{"iat":{NOW},"exp":{},"x":"{}"}}"#, NOW + 100, "x".repeat(fill));
+        let fill = (2900..3100).take_while(|fill| setup.token(&claims(*fill)).len() + "session=".len() <= MAX_COOKIE_BYTES).last().unwrap();
+        let token = session(&setup, &claims(fill));
+        assert!(mint(&setup.rules, &DirectSigner, &token, UnixSeconds::new(9_999_999_999), at(0)).is_ok());
+        assert_eq!(mint(&setup.rules, &DirectSigner, &token, UnixSeconds::new(99_999_999_999_999), at(0)), Err(MintError::TooLong));
+    }
+
+    proptest! {
+        /// M1, M3: for any claims, only the bytes of `exp` differ, the same input gives the same bytes, and the class stays.
+        #[test]
+        fn m1_m3_splicing_is_exact_and_deterministic(
+            before in prop::collection::vec(("[a-d]{1,4}", any_value()), 0..5),
+            after in prop::collection::vec(("[e-h]{5,6}", any_value()), 0..5),
+            exp in NOW + 1..NOW + 7000,
+            new in NOW + 1..4_000_000_000_i64,
+        ) {
+            let members = |list: &[(String, String)], salt: &str| -> Vec<String> {
+                list.iter().enumerate().map(|(n, (name, value))| format!("\"{name}{salt}{n}\":{value}")).collect()
+            };
+            let with = |exp: i64| {
+                let all = [members(&before, "_"), vec![format!("\"exp\":{exp}")], members(&after, "-")].concat();
+                format!("{{{}}}", all.join(","))
+            };
+            let setup = Setup::new();
+            prop_assume!(setup.token(&with(exp)).len() < 4000);
+            prop_assert_eq!(payload_after(&setup, &with(exp), new), with(new));
+            let token = session(&setup, &with(exp));
+            let mint = || mint(&setup.rules, &DirectSigner, &token, UnixSeconds::new(new), at(0)).unwrap();
+            prop_assert_eq!(mint(), mint());
+            prop_assert_eq!(token.class, Class::Standard);
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("null".to_owned()),
+            any::<i128>().prop_map(|number| number.to_string()),
+            "-?[1-9][0-9]{0,5}\\.[0-9]{1,8}([eE][+-]?[0-9]{1,2})?",
+            ".{0,20}".prop_map(|text| serde_json::to_string(&text).unwrap()),
+            Just(r#"{"exp":1,"nested":[{"exp":2}]}"#.to_owned()),
+        ]
+    }
+}

@@ -31,6 +31,9 @@ pub mod time;
 pub mod token;
 
 
+#[cfg(test)]
+mod testing;
+
 use attributes::Attributes;
 use companion::Companion;
 use family::{Family, Subject};

@@ -346,3 +346,214 @@ const fn lenient() -> GeneralPurpose {
         .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent);
     GeneralPurpose::new(&alphabet::URL_SAFE, config)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::testing::{NOW, OTHER_SECRET, Setup, at, sign, token_of};
+    use proptest::prelude::*;
+
+    const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+
+    fn word(reading: &Reading) -> String {
+        match reading {
+            Reading::Session(_) => "session".to_owned(),
+            Reading::NotOurs(why) => format!("not ours: {why:?}"),
+            Reading::Dead(Dead::Expired(_)) => "dead: Expired".to_owned(),
+            Reading::Dead(why) => format!("dead: {why:?}"),
+        }
+    }
+
+    fn reads(setup: &Setup, value: &str) -> String {
+        word(&read(&setup.rules, value.as_bytes(), at(0)))
+    }
+
+    #[test]
+    fn q3_what_is_no_jwt_is_not_ours() {
+        let setup = Setup::new();
+        let good = setup.token(&format!(r#"{{"exp":{}}}"#, NOW + 9));
+        for value in [
+            "", "abc", "s%3Aabc.def", "a.b.c", "...", "1.2.3", "eyJ1c2VyIjoxfQ.ZzZz.c2ln", // itsdangerous: a JSON payload first
+            "W10.e30.", "e30.e30.x", "eyJhbGciOjV9.e30.x", &format!("{good}.x"), &good[..20], "eyJhbGciOiJIUzI1NiJ9",
+        ] {
+            assert_eq!(reads(&setup, value), "not ours: NoJwt", "{value}");
+        }
+    }
+
+    #[test]
+    fn q3_what_does_not_verify_is_dead() {
+        let setup = Setup::new();
+        let claims = format!(r#"{{"sub":"a","exp":{}}}"#, NOW + 9);
+        let good = setup.token(&claims);
+        assert_eq!(reads(&setup, &good), "session");
+        let (input, signature) = good.rsplit_once('.').unwrap();
+        let mut dead = vec![
+            format!("{input}."),
+            format!("{input}.{}", &signature[..signature.len() - 1]),
+            format!("{}.{signature}", input.replace("J9.", "J9.A")),
+            token_of(OTHER_SECRET, HEADER, &claims),
+        ];
+        for header in [
+            r#"{"alg":"none"}"#, r#"{"alg":"nOnE"}"#, r#"{"alg":"hs256"}"#, r#"{"alg":"HS512"}"#, r#"{"alg":"RS256"}"#, r#"{"alg":"HS256","crit":["x"]}"#,
+            r#"{"alg":"HS256","crit":[]}"#, r#"{"alg":"HS256","b64":true}"#, r#"{"alg":"HS256","zip":"DEF"}"#, r#"{"alg":"HS256","enc":"A"}"#,
+            r#"{"alg":"HS256","alg":"HS256"}"#, r#"{"alg":"HS256","\u0061lg":"none"}"#, r#"{"alg":"HS256","kid":5}"#,
+        ] {
+            dead.push(token_of(setup.secret(), header, &claims));
+        }
+        for payload in [
+            "[1]", "null", "", "{", r#"{"exp":9999999999,"exp":9999999999}"#, r#"{"exp":9999999999,"a":{"b":1,"b":2}}"#, r#"{"exp":9999999999}x"#,
+        ] {
+            dead.push(token_of(setup.secret(), HEADER, payload));
+        }
+        for value in &dead {
+            assert_eq!(reads(&setup, value), "dead: Unverified", "{value}");
+        }
+    }
+
+    #[test]
+    fn q3_a_token_in_disguise_is_dead() {
+        let setup = Setup::new();
+        let good = setup.token(&format!(r#"{{"sub":"a??>>","exp":{}}}"#, NOW + 9));
+        let percent: String = good.replacen('e', "%65", 1);
+        for value in [format!("\"{good}\""), format!("{good}="), format!("{good} "), percent, good.replacen('.', "=.", 1), good.replacen('.', "%2E", 1)] {
+            assert_eq!(reads(&setup, &value), "dead: Unverified", "{value}");
+        }
+        let (input, signature) = good.rsplit_once('.').unwrap();
+        // The last character of 32 bytes carries two bits that say nothing: another spelling of the same signature.
+        let last = signature.chars().last().unwrap();
+        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let other = alphabet.chars().nth(alphabet.find(last).unwrap() ^ 1).unwrap();
+        let twin = format!("{input}.{}{other}", &signature[..signature.len() - 1]);
+        assert_eq!(reads(&setup, &twin), "dead: Unverified");
+    }
+
+    #[test]
+    fn q3_length_is_capped_before_anything_is_decoded() {
+        let setup = Setup::new();
+        let of_length = |length: usize| {
+            let empty = setup.token(&format!(r#"{{"exp":{},"x":""}}"#, NOW + 9)).len();
+            let fills = (0..).map(|n| (length - empty) * 3 / 4 - 4 + n);
+            fills.map(|fill| setup.token(&format!(r#"{{"exp":{},"x":"{}"}}"#, NOW + 9, "x".repeat(fill)))).find(|token| token.len() >= length).unwrap()
+        };
+        let fits = MAX_COOKIE_BYTES - "session=".len();
+        assert_eq!(reads(&setup, &of_length(fits - 2)), "session");
+        assert_eq!(reads(&setup, &of_length(fits + 1)), "dead: TooLong");
+        assert_eq!(reads(&setup, &of_length(60_000)), "dead: TooLong");
+        assert_eq!(reads(&setup, &"x".repeat(60_000)), "not ours: NoJwt");
+        assert_eq!(reads(&setup, &"a.b.c".repeat(6000)), "not ours: NoJwt");
+    }
+
+    #[test]
+    fn q3_exp_decides_strictly_and_must_be_a_date() {
+        let setup = Setup::new();
+        let with_exp = |exp: &str| reads(&setup, &setup.token(&format!(r#"{{"sub":"a","exp":{exp}}}"#)));
+        let table = [
+            (format!("{}", NOW + 1), "session"),
+            (format!("{NOW}"), "dead: Expired"),
+            (format!("{NOW}.9"), "dead: Expired"),
+            (format!("{}.5", NOW + 1), "session"),
+            (format!("{}e0", NOW + 1), "session"),
+            ("-1".to_owned(), "dead: Expired"),
+            ("0".to_owned(), "dead: Expired"),
+            ("-1e400".to_owned(), "dead: Expired"),
+            ("null".to_owned(), "not ours: MissingExp"),
+            (format!("\"{}\"", NOW + 1), "not ours: MissingExp"),
+            ("true".to_owned(), "not ours: MissingExp"),
+            ("18446744073709551615".to_owned(), "not ours: MissingExp"),
+            ("1e300".to_owned(), "not ours: MissingExp"),
+            ("1e400".to_owned(), "not ours: MissingExp"),
+            (format!("{}000", NOW + 1), "not ours: MissingExp"),
+        ];
+        for (exp, expected) in table {
+            assert_eq!(with_exp(&exp), expected, "{exp}");
+        }
+        assert_eq!(reads(&setup, &setup.token(r#"{"sub":"a"}"#)), "not ours: MissingExp");
+    }
+
+    #[test]
+    fn q3_starts_may_lie_a_minute_ahead() {
+        let setup = Setup::new();
+        for claim in ["nbf", "iat", "auth_time", "orig_iat"] {
+            let with = |start: &str| reads(&setup, &setup.token(&format!(r#"{{"{claim}":{start},"exp":{}}}"#, NOW + 999)));
+            assert_eq!(with(&(NOW + 60).to_string()), "session", "{claim}");
+            assert_eq!(with(&(NOW + 61).to_string()), "dead: NotYetValid", "{claim}");
+            assert_eq!(with("null"), "session", "{claim}");
+            assert_eq!(with("\"yesterday\""), "not ours: UnusableTime", "{claim}");
+            assert_eq!(with(&format!("{NOW}000")), "not ours: UnusableTime", "{claim}");
+        }
+    }
+
+    #[test]
+    fn q3_issuer_and_audience_are_required_with_the_right_type() {
+        let mut setup = Setup::new();
+        setup.rules.token.issuer = Some("me".to_owned());
+        setup.rules.token.audience = Some("app".to_owned());
+        let with = |claims: &str| reads(&setup, &setup.token(&format!(r#"{{{claims}"exp":{}}}"#, NOW + 9)));
+        assert_eq!(with(r#""iss":"me","aud":"app","#), "session");
+        assert_eq!(with(r#""iss":"m\u0065","aud":["x","app"],"#), "session");
+        for claims in [r#""aud":"app","#, r#""iss":5,"aud":"app","#, r#""iss":["me"],"aud":"app","#, r#""iss":"you","aud":"app","#] {
+            assert_eq!(with(claims), "not ours: WrongIssuer", "{claims}");
+        }
+        for claims in [r#""iss":"me","#, r#""iss":"me","aud":5,"#, r#""iss":"me","aud":[],"#, r#""iss":"me","aud":["app",5],"#, r#""iss":"me","aud":{},"#] {
+            assert_eq!(with(claims), "not ours: WrongAudience", "{claims}");
+        }
+    }
+
+    #[test]
+    fn q4_other_tokens_of_our_key_are_no_sessions() {
+        let mut setup = Setup::new();
+        let with = |setup: &Setup, claims: &str| reads(setup, &setup.token(&format!(r#"{{{claims}"exp":{}}}"#, NOW + 9)));
+        for mark in FOREIGN_MARKS {
+            assert_eq!(with(&setup, &format!(r#""sub":"a","{mark}":"x","#)), "not ours: NotSession", "{mark}");
+        }
+        setup.rules.token.claims = vec![
+            ClaimRule::Present("sub".to_owned()),
+            ClaimRule::Absent("reset".to_owned()),
+            ClaimRule::Equal("typ".to_owned(), "session".to_owned()),
+        ];
+        assert_eq!(with(&setup, r#""sub":"a","typ":"session","#), "session");
+        for claims in [r#""typ":"session","#, r#""sub":null,"typ":"session","#, r#""sub":"a","#, r#""sub":"a","typ":"Session","#, r#""sub":"a","typ":"session","reset":1,"#] {
+            assert_eq!(with(&setup, claims), "not ours: NotSession", "{claims}");
+        }
+        setup.rules.token.claims = vec![ClaimRule::Equal("purpose".to_owned(), "session".to_owned()), ClaimRule::Equal("level".to_owned(), "3".to_owned())];
+        assert_eq!(with(&setup, r#""purpose":"session","level":3,"#), "session");
+        assert_eq!(with(&setup, r#""purpose":"reset","level":3,"#), "not ours: NotSession");
+    }
+
+    #[test]
+    fn the_demo_claim_marks_the_class() {
+        let mut setup = Setup::new();
+        setup.rules.token.demo = Some(ClaimRule::Equal("role".to_owned(), "demo".to_owned()));
+        for (role, class) in [("demo", Class::Demo), ("user", Class::Standard)] {
+            let value = setup.token(&format!(r#"{{"role":"{role}","exp":{}}}"#, NOW + 9));
+            let Reading::Session(token) = read(&setup.rules, value.as_bytes(), at(0)) else { panic!("{role}") };
+            assert_eq!(token.class, class);
+        }
+    }
+
+    #[test]
+    fn r1_the_cap_ends_a_session_whatever_its_exp() {
+        let mut setup = Setup::new();
+        setup.cap(Span::from_secs(8000));
+        let value = setup.token(&format!(r#"{{"iat":{},"exp":{}}}"#, NOW - 7999, NOW + 5000));
+        assert_eq!(word(&read(&setup.rules, value.as_bytes(), at(0))), "session");
+        assert_eq!(word(&read(&setup.rules, value.as_bytes(), at(1))), "dead: Expired");
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_never_accepts_what_the_key_did_not_sign(value in prop::collection::vec(any::<u8>(), 0..200)) {
+            let reading = read(&Setup::new().rules, &value, at(0));
+            prop_assert!(!matches!(reading, Reading::Session(_)));
+        }
+
+        /// Whatever JSON the key signed: the reader answers, and a session has an end in the future.
+        #[test]
+        fn any_signed_payload_is_read(payload in r#"\{("(exp|iat|sub|sid)":(-?[0-9]{1,20}|"[a-z]{0,5}"|null|\[\]|1e9),?){0,4}\}"#) {
+            let setup = Setup::new();
+            if let Reading::Session(token) = read(&setup.rules, sign(setup.secret(), HEADER, payload.as_bytes()).as_bytes(), at(0)) {
+                prop_assert!(token.remaining(at(0)) > Span::ZERO);
+            }
+        }
+    }
+}

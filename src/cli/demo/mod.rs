@@ -65,7 +65,7 @@ async fn serve(options: &Options) -> Result<(), Exit> {
     let (healed, sick, hidden) = (address(&healed_listener)?, address(&sick_listener)?, address(&hidden_listener)?);
 
     let secret = fresh_secret().ok_or_else(|| fail(Exit::Failure, &"no random bytes for a key"))?;
-    let config = settings(&secret, healed, hidden).map_err(|problems| report(&problems))?;
+    let config = settings(&secret, healed, hidden).map_err(|rejected| report(&rejected))?;
     // The public port is bound already, so that its number is known to the pages.
     let app = App::with_listener(&config, healed_listener, Arc::new(SystemClock)).await.map_err(|error| fail(Exit::Unavailable, &error))?;
 
@@ -97,7 +97,7 @@ async fn serve(options: &Options) -> Result<(), Exit> {
     }
 }
 
-fn settings(secret: &str, healed: SocketAddr, hidden: SocketAddr) -> Result<Config, Vec<config::vars::Problem>> {
+fn settings(secret: &str, healed: SocketAddr, hidden: SocketAddr) -> Result<Config, config::Rejected> {
     let mut vars: HashMap<String, String> = POLICY.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mut set = |name: &str, value: String| vars.insert(name.to_owned(), value);
     set("JWT_SECRET", secret.to_owned());

@@ -1,0 +1,203 @@
+//! The real program: its settings, its exit codes, its signals.
+
+use std::process::{Command, Output, Stdio};
+
+fn slidecar(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slidecar"));
+    command.args(arguments).env_clear().envs(settings.iter().copied()).stdin(Stdio::null());
+    command.output().expect("the program runs")
+}
+
+fn problems(settings: &[(&str, &str)]) -> Vec<String> {
+    let output = slidecar(&[], settings);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    assert!(output.stdout.is_empty());
+    String::from_utf8(output.stderr).expect("text").lines().map(str::to_owned).collect()
+}
+
+const GOOD: [(&str, &str); 4] = [
+    ("JWT_SECRET", "a secret of at least thirty-two bytes"),
+    ("SLIDECAR_UPSTREAM", "http://127.0.0.1:9"),
+    ("SLIDECAR_LISTEN", "127.0.0.1:0"),
+    ("SLIDECAR_ADMIN_LISTEN", "127.0.0.1:0"),
+];
+
+fn with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut settings: Vec<_> = GOOD.iter().filter(|(name, _)| !more.iter().any(|(own, _)| own == name)).copied().collect();
+    settings.extend(more.iter().filter(|(_, value)| *value != "-"));
+    settings
+}
+
+#[test]
+fn s1_all_problems_at_once_each_with_name_value_and_remedy() {
+    let lines = problems(&with(&[("JWT_EXPIRES_IN", "2 hours"), ("SESSION_COOKIE_NAME", "a b"), ("SLIDECAR_LISTEN", "8080")]));
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+    assert!(lines[0].starts_with("slidecar: JWT_EXPIRES_IN=\"2 hours\": write one whole number and one unit"));
+    assert!(lines[1].starts_with("slidecar: SESSION_COOKIE_NAME=\"a b\": a cookie name has"));
+    assert!(lines[2].starts_with("slidecar: SLIDECAR_LISTEN=\"8080\": write address:port"));
+    assert!(lines[3].starts_with("slidecar: 3 problems"));
+}
+
+#[test]
+fn s1_each_bad_value_is_refused() {
+    let bad = [
+        ("JWT_EXPIRES_IN", ""), ("JWT_EXPIRES_IN", "0"), ("SESSION_ABSOLUTE_TIMEOUT", "1h"), ("SESSION_REFRESH_THRESHOLD", "2h"),
+        ("SESSION_HEARTBEAT_INTERVAL", "1h"), ("JWT_ALGORITHM", "none"), ("JWT_ALGORITHM", "RS256"), ("JWT_IAT", "x"), ("JWT_ALLOW_WEAK_SECRET", "yes"),
+        ("JWT_DEMO_CLAIM", "demo"), ("JWT_DEMO_EXPIRES_IN", "30m"), ("SESSION_TOKEN_CLAIMS", "a,,b"), ("SESSION_COOKIE_ATTRIBUTES", "Max-Age=5"),
+        ("SESSION_COOKIE_ATTRIBUTES", "SameSite=None"), ("SESSION_COOKIE_PERSISTENCE", "yes"), ("SESSION_COOKIE_FALLBACK", "1x"),
+        ("SESSION_PROTECTED_PATHS", "app"), ("SESSION_LOGIN_URL", "//evil"), ("SESSION_ENDPOINTS", "/"), ("SLIDECAR_UPSTREAM", "127.0.0.1:3000"),
+        ("SLIDECAR_UPSTREAM", "http://a/path"), ("SLIDECAR_UPSTREAM", "https://a"), ("SLIDECAR_UPSTREAM", "-"), ("SLIDECAR_WORKERS", "0"),
+        ("SLIDECAR_LOG", "loud"), ("SLIDECAR_LOG_FORMAT", "xml"), ("SLIDECAR_DRAIN", "0"), ("SLIDECAR_MAX_HEAD", "100"), ("JWT_SECRET", "-"),
+        ("SESSION_TIMEOUT_BUFFER", "30d"),
+    ];
+    for setting in bad {
+        let lines = problems(&with(&[setting]));
+        assert_eq!(lines.len(), 2, "{setting:?}: {lines:#?}");
+        let named = lines[0].contains(setting.0) || setting.0.contains("DEMO");
+        assert!(named, "{setting:?}: {lines:#?}");
+    }
+}
+
+#[test]
+fn s1_no_secret_is_shown() {
+    for arguments in [&[][..], &["check"]] {
+        let output = slidecar(arguments, &[("JWT_SECRET", "hunter2"), ("JWT_EXPIRES_IN", "x")]);
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("JWT_SECRET") && !text.contains("hunter2"), "{text}");
+    }
+    let output = slidecar(&["check"], &GOOD);
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("thirty-two"));
+}
+
+#[test]
+fn s4_weak_secrets_need_a_yes() {
+    let repeated = "a".repeat(40);
+    for secret in ["short", repeated.as_str()] {
+        assert!(problems(&with(&[("JWT_SECRET", secret)]))[0].starts_with("slidecar: JWT_SECRET: "));
+        let output = slidecar(&["check"], &with(&[("JWT_SECRET", secret), ("JWT_ALLOW_WEAK_SECRET", "true")]));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("warning: JWT_SECRET"));
+    }
+    assert_eq!(slidecar(&[], &with(&[("JWT_SECRET", ""), ("JWT_ALLOW_WEAK_SECRET", "true")])).status.code(), Some(64));
+}
+
+#[test]
+fn a_secret_can_be_a_file_with_one_newline_that_does_not_count() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("key");
+    let path = path.to_str().expect("text");
+    let file = |bytes: &[u8]| std::fs::write(path, bytes).expect("written");
+    let check = |more: &[(&str, &str)]| slidecar(&["check"], &with(more)).status.code();
+    file(b"exactly-thirty-two-bytes-of-key!\n");
+    assert_eq!(check(&[("JWT_SECRET", "-"), ("JWT_SECRET_FILE", path)]), Some(0));
+    file(b"only-thirty-one-bytes-of-a-key!\n");
+    assert_eq!(check(&[("JWT_SECRET", "-"), ("JWT_SECRET_FILE", path)]), Some(64));
+    let both = problems(&with(&[("JWT_SECRET_FILE", path)]));
+    assert!(both[0].contains("JWT_SECRET: is set, and so is JWT_SECRET_FILE"), "{both:?}");
+    let missing = problems(&with(&[("JWT_SECRET", "-"), ("JWT_SECRET_FILE", "/nonexistent/key")]));
+    assert!(missing[0].contains("JWT_SECRET_FILE=\"/nonexistent/key\": cannot be read"), "{missing:?}");
+    file(b"\n");
+    assert!(problems(&with(&[("JWT_SECRET", "-"), ("JWT_SECRET_FILE", path)]))[0].contains("is set but empty"));
+}
+
+#[test]
+fn s5_names_that_promise_are_held_to_it() {
+    for (name, attributes) in [("__Host-s", "Path=/app; Secure"), ("__Host-s", "Path=/; Secure; Domain=a.b"), ("__Secure-s", "Path=/")] {
+        let lines = problems(&with(&[("SESSION_COOKIE_NAME", name), ("SESSION_COOKIE_ATTRIBUTES", attributes)]));
+        assert!(lines[0].contains("SESSION_COOKIE_ATTRIBUTES"), "{lines:?}");
+    }
+    for (name, attributes) in [("__Host-s", "Path=/; Secure; HttpOnly"), ("s", "Path=/; SameSite=None; Secure")] {
+        let output = slidecar(&["check"], &with(&[("SESSION_COOKIE_NAME", name), ("SESSION_COOKIE_ATTRIBUTES", attributes)]));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+}
+
+#[test]
+fn s6_unknown_names_are_warnings_with_a_hint() {
+    let output = slidecar(&["check"], &with(&[("SESSION_REFRESH_TRESHOLD", "1h"), ("JWT_SECRETT", "x"), ("SLIDECAR_PORT", "tcp://10.0.0.1:8080"), ("SLIDECAR_PORT_8080_TCP_ADDR", "10.0.0.1"), ("SLIDECAR_SERVICE_HOST", "10.0.0.1"), ("SLIDECAR_SERVICE_PORT_HTTP", "80"), ("OTHER", "x")]));
+    let text = String::from_utf8(output.stdout).expect("text");
+    let warnings: Vec<_> = text.lines().filter(|line| line.contains("is no setting")).collect();
+    assert_eq!(warnings.len(), 2, "{text}");
+    assert!(warnings[0].contains("JWT_SECRETT") && warnings[0].ends_with("did you mean JWT_SECRET?"), "{warnings:?}");
+    assert!(warnings[1].ends_with("did you mean SESSION_REFRESH_THRESHOLD?"), "{warnings:?}");
+}
+
+#[test]
+fn check_draws_the_clocks_and_names_every_source() {
+    let output = slidecar(&["check"], &with(&[("JWT_EXPIRES_IN", "4h"), ("SESSION_ABSOLUTE_TIMEOUT", "12h")]));
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let line = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap_or_else(|| panic!("{start}: {text}"));
+    assert!(line("JWT_EXPIRES_IN").split_whitespace().eq(["JWT_EXPIRES_IN", "4h", "environment"]));
+    assert!(line("SESSION_REFRESH_THRESHOLD").contains(" 2h ") && line("SESSION_REFRESH_THRESHOLD").ends_with("default: half of JWT_EXPIRES_IN"));
+    assert!(line("absolute cap").contains("12h"));
+    assert!(text.ends_with("The settings hold.\n"), "{text}");
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let output = slidecar(&[], &with(&[("SLIDECAR_LISTEN", &address)]));
+    assert_eq!(output.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("SLIDECAR_LISTEN={address}: cannot listen there")));
+}
+
+/// A running program; killed when dropped.
+struct Running(std::process::Child, Vec<serde_json::Value>);
+
+impl Running {
+    fn start(settings: &[(&str, &str)]) -> Self {
+        use std::io::BufRead as _;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_slidecar")).env_clear().envs(settings.iter().copied()).stdout(Stdio::piped()).spawn().expect("runs");
+        let mut lines = Vec::new();
+        let output = std::io::BufReader::new(child.stdout.take().expect("piped"));
+        for line in output.lines().map_while(Result::ok) {
+            let line: serde_json::Value = serde_json::from_str(&line).expect("every log line is JSON");
+            let is_listening = line["event"] == "listening";
+            lines.push(line);
+            if is_listening {
+                break;
+            }
+        }
+        Self(child, lines)
+    }
+
+    fn event(&self, name: &str) -> &serde_json::Value {
+        self.1.iter().find(|line| line["event"] == name).unwrap_or_else(|| panic!("{name}: {:#?}", self.1))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn s8_one_line_states_all_clocks() {
+    let running = Running::start(&GOOD);
+    let policy = running.event("policy");
+    assert_eq!((policy["ttl_ms"].as_u64(), policy["refresh_threshold_ms"].as_u64()), (Some(7_200_000), Some(3_600_000)));
+    assert_eq!((policy["heartbeat_ms"].as_u64(), policy["timeout_buffer_ms"].as_u64()), (Some(600_000), Some(300_000)));
+    assert_eq!(policy["version"].as_str().map(str::len), Some(12));
+}
+
+#[test]
+fn t7_sigterm_ends_with_zero_within_the_drain() {
+    let mut running = Running::start(&with(&[("SLIDECAR_DRAIN", "1s")]));
+    let killed = Command::new("kill").arg("-TERM").arg(running.0.id().to_string()).status().expect("kill runs");
+    assert!(killed.success());
+    assert_eq!(running.0.wait().expect("ends").code(), Some(0));
+}
+
+#[test]
+fn the_demo_names_its_addresses_first() {
+    use std::io::BufRead as _;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_slidecar")).args(["demo"]).env_clear().stdout(Stdio::piped()).spawn().expect("runs");
+    let lines: Vec<String> = std::io::BufReader::new(child.stdout.take().expect("piped")).lines().take(2).map_while(Result::ok).collect();
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.starts_with("http://127.0.0.1:")), "{lines:?}");
+}

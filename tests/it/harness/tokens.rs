@@ -1,0 +1,31 @@
+//! Tokens as a backend would sign them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+
+pub const SECRET: &str = "a secret of at least thirty-two bytes";
+
+/// The manual clock's first reading, in seconds: 2026-11-21 00:00:00 UTC.
+pub const NOW: i64 = 1_795_219_200;
+
+/// A session of Ada's that began at `iat` and ends at `exp`.
+pub fn session_token(iat: i64, exp: i64) -> String {
+    token(&format!(r#"{{"sub":"ada","sid":"s-1","iat":{iat},"exp":{exp}}}"#))
+}
+
+pub fn token(claims: &str) -> String {
+    token_by(SECRET, r#"{"alg":"HS256","typ":"JWT"}"#, claims)
+}
+
+pub fn token_by(secret: &str, header: &str, claims: &str) -> String {
+    let input = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
+    let signature = crypto::sign(input.as_bytes(), &EncodingKey::from_secret(secret.as_bytes()), Algorithm::HS256).expect("HMAC signs");
+    format!("{input}.{signature}")
+}
+
+/// The claims of a token, unverified.
+pub fn claims(token: &str) -> serde_json::Value {
+    let payload = token.split('.').nth(1).expect("a token has three parts");
+    serde_json::from_slice(&BASE64.decode(payload).expect("base64url")).expect("JSON")
+}

@@ -2,8 +2,9 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::drain::Drain;
 use crate::proxy::Proxy;
-use crate::server::{Drain, ServerSettings};
+use crate::server::ServerSettings;
 use crate::upstream::Upstream;
 use crate::{admin, server};
 use std::future::Future;

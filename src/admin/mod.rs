@@ -3,7 +3,7 @@
 //! `/livez` says that the process answers; `/readyz` that it should get traffic, which does not depend on the backend,
 //! for that has a readiness of its own; `/startupz` that it has begun. `/readyz?verbose` names what is not ready.
 
-use crate::server::{Drain, Stage};
+use crate::drain::{Drain, Stage};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -34,7 +34,10 @@ pub async fn serve(listener: TcpListener, drain: Drain) -> Infallible {
                 let answer = answer(&request, drain.stage());
                 async move { Ok::<_, Infallible>(answer) }
             });
-            let serving = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).serve_connection(TokioIo::new(stream), service);
+            let serving = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = serving.await {
                 tracing::debug!(event = "admin_connection_ended", error = %error);
             }
@@ -43,15 +46,19 @@ pub async fn serve(listener: TcpListener, drain: Drain) -> Infallible {
 }
 
 fn answer(request: &Request<Incoming>, stage: Stage) -> Response<Full<Bytes>> {
-    let is_verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
+    let is_verbose =
+        request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
     let (status, text) = match request.uri().path() {
         "/livez" | "/startupz" => (StatusCode::OK, "ok\n"),
         "/readyz" if stage == Stage::Serving => (StatusCode::OK, if is_verbose { "[+] serving\nready\n" } else { "ok\n" }),
-        "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, if is_verbose { "[-] stopping: SIGTERM was received\nnot ready\n" } else { "not ready\n" }),
+        "/readyz" => {
+            (StatusCode::SERVICE_UNAVAILABLE, if is_verbose { "[-] stopping: SIGTERM was received\nnot ready\n" } else { "not ready\n" })
+        }
         _ => (StatusCode::NOT_FOUND, "not found; there are /livez, /readyz and /startupz\n"),
     };
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (status, text) = if is_read || status == StatusCode::NOT_FOUND { (status, text) } else { (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n") };
+    let (status, text) =
+        if is_read || status == StatusCode::NOT_FOUND { (status, text) } else { (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n") };
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();

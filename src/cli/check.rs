@@ -39,11 +39,15 @@ pub fn describe(config: &Config) -> String {
     for warning in &config.warnings {
         let _ = writeln!(out, "warning: {warning}");
     }
-    let _ = writeln!(out, "{}", match config.warnings.len() {
-        0 => "The settings hold.".to_owned(),
-        1 => "The settings hold, with 1 warning.".to_owned(),
-        count => format!("The settings hold, with {count} warnings."),
-    });
+    let _ = writeln!(
+        out,
+        "{}",
+        match config.warnings.len() {
+            0 => "The settings hold.".to_owned(),
+            1 => "The settings hold, with 1 warning.".to_owned(),
+            count => format!("The settings hold, with {count} warnings."),
+        }
+    );
     out
 }
 

@@ -16,7 +16,8 @@ pub fn draw(policy: &SessionPolicy, class: Class) -> String {
     let opens = clocks.ttl.minus(clocks.threshold);
     let mut out = String::new();
     let mut row = |label: &str, bar: String, words: String| {
-        let _ = writeln!(out, "  {label:<16} {bar}  {words}"); // Writing to a String cannot fail.
+        let line = format!("  {label:<16} {bar}  {words}");
+        let _ = writeln!(out, "{}", line.trim_end()); // Writing to a String cannot fail.
     };
 
     row("token", axis.bar(Span::ZERO, clocks.ttl, '='), format!("exp after {}", clocks.ttl));
@@ -89,23 +90,32 @@ mod tests {
 
     fn policy(ttl: u64, threshold: u64, heartbeat: u64) -> SessionPolicy {
         let s = Span::from_secs;
-        let settings = PolicySettings { ttl: s(ttl), demo_ttl: None, threshold: Some(s(threshold)), heartbeat: Some(s(heartbeat)), buffer: s(300), absolute: None };
+        let settings = PolicySettings {
+            ttl: s(ttl),
+            demo_ttl: None,
+            threshold: Some(s(threshold)),
+            heartbeat: Some(s(heartbeat)),
+            buffer: s(300),
+            absolute: None,
+        };
         SessionPolicy::new(settings).unwrap()
     }
 
     #[test]
     fn the_timeline_of_the_origin() {
-        let expected = "\
-  token            |=========================================================   |  exp after 2h
-  cookie           |=========================================================   |  Max-Age from exp
-  renewal window   |                            #############################   |  from 1h on, a request of a person renews
-  idle: promised   |----------------------------                                |  away for 1h and still in
-  idle: at most    |                            .............................   |  out after 2h without a request
-  heartbeat        |   '    '    '   '    '    '    '   '    '    '    '    '   |  every 10m while a person is at work
-  browser timer    |------------------------------------------------------------|  gives up after 125m without an answer
-                   0                          1h                          2h
-  absolute cap     off: an active session never ends
-";
+        let expected = [
+            "  token            |=========================================================   |  exp after 2h",
+            "  cookie           |=========================================================   |  Max-Age from exp",
+            "  renewal window   |                            #############################   |  from 1h on, a request of a person renews",
+            "  idle: promised   |----------------------------                                |  away for 1h and still in",
+            "  idle: at most    |                            .............................   |  out after 2h without a request",
+            "  heartbeat        |   '    '    '    '    '   '    '    '    '    '   '    '   |  every 10m while a person is at work",
+            "  browser timer    |------------------------------------------------------------|  gives up after 125m without an answer",
+            "                   0                          1h                           2h",
+            "  absolute cap     off: an active session never ends",
+            "",
+        ]
+        .join("\n");
         assert_eq!(draw(&policy(7200, 3600, 600), Class::Standard), expected);
     }
 

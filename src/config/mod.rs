@@ -62,7 +62,11 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
     let listen = r.get(&table::SLIDECAR_LISTEN);
     let admin_listen = r.get(&table::SLIDECAR_ADMIN_LISTEN);
     if listen.is_some() && listen == admin_listen && listen.is_some_and(|address| address.port() != 0) {
-        r.problem(table::SLIDECAR_ADMIN_LISTEN.about.name, admin_listen.map(|address| address.to_string()), "is SLIDECAR_LISTEN too; choose another port".to_owned());
+        r.problem(
+            table::SLIDECAR_ADMIN_LISTEN.about.name,
+            admin_listen.map(|address| address.to_string()),
+            "is SLIDECAR_LISTEN too; choose another port".to_owned(),
+        );
     }
     let workers = r.get(&table::SLIDECAR_WORKERS).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let level = r.get(&table::SLIDECAR_LOG);
@@ -86,8 +90,20 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
         Some(Config {
             rules: Arc::new(rules?),
             endpoints: endpoints?,
-            server: ServerSettings { max_connections: max_connections?, max_head: max_head?, first_byte: first_byte?, head: head?, keepalive: keepalive?, drain: drain? },
-            upstream: UpstreamSettings { authority: upstream_authority?, connect: connect?, response: response.filter(|span| *span > Span::ZERO), idle: idle? },
+            server: ServerSettings {
+                max_connections: max_connections?,
+                max_head: max_head?,
+                first_byte: first_byte?,
+                head: head?,
+                keepalive: keepalive?,
+                drain: drain?,
+            },
+            upstream: UpstreamSettings {
+                authority: upstream_authority?,
+                connect: connect?,
+                response: response.filter(|span| *span > Span::ZERO),
+                idle: idle?,
+            },
             listen: listen?,
             admin_listen: admin_listen?,
             workers,
@@ -129,7 +145,11 @@ fn rules(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<Rules> {
         && policy.clocks(Class::Demo) != policy.clocks(Class::Standard)
         && token.demo.is_none()
     {
-        r.problem("JWT_DEMO_CLAIM", None, "not set, but JWT_DEMO_EXPIRES_IN differs from JWT_EXPIRES_IN: say what marks a demo token, such as role=demo".to_owned());
+        r.problem(
+            "JWT_DEMO_CLAIM",
+            None,
+            "not set, but JWT_DEMO_EXPIRES_IN differs from JWT_EXPIRES_IN: say what marks a demo token, such as role=demo".to_owned(),
+        );
     }
     let cookie = cookie(r);
     let paths = PathRules {

@@ -100,7 +100,11 @@ pub fn persistence(text: &str) -> Result<Persistence, String> {
 }
 
 pub fn prefixes(text: &str) -> Result<Vec<Prefix>, String> {
-    list(text, Prefix::new, "write paths separated by commas, each beginning with / and spelled plainly (no escapes, dots, wildcards or query)")
+    list(
+        text,
+        Prefix::new,
+        "write paths separated by commas, each beginning with / and spelled plainly (no escapes, dots, wildcards or query)",
+    )
 }
 
 pub fn login_url(text: &str) -> Result<LoginUrl, String> {
@@ -122,7 +126,9 @@ pub fn upstream(text: &str) -> Result<http::uri::Authority, String> {
     let uri: http::Uri = text.parse().map_err(|_| right)?;
     let has_path = uri.path_and_query().is_some_and(|path| path.as_str() != "/");
     match uri.authority() {
-        Some(authority) if uri.scheme_str() == Some("http") && !has_path && !authority.as_str().contains('@') && !authority.host().is_empty() => {
+        Some(authority)
+            if uri.scheme_str() == Some("http") && !has_path && !authority.as_str().contains('@') && !authority.host().is_empty() =>
+        {
             Ok(authority.clone())
         }
         _ => Err(right.to_owned()),
@@ -150,8 +156,7 @@ pub fn head_bytes(text: &str) -> Result<usize, String> {
 
 pub fn level(text: &str) -> Result<tracing::Level, String> {
     use tracing::Level;
-    let levels =
-        [("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO), ("debug", Level::DEBUG), ("trace", Level::TRACE)];
+    let levels = [("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO), ("debug", Level::DEBUG), ("trace", Level::TRACE)];
     one_of(text, &levels)
 }
 

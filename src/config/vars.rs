@@ -171,8 +171,11 @@ impl<'a> Reader<'a> {
             (Some(value), None) => (value.into_encoded_bytes(), Source::Environment),
             (None, Some(path)) => {
                 let path = PathBuf::from(path);
-                let mut bytes = std::fs::read(&path)
-                    .map_err(|error| Problem { setting: file_name.clone(), value: Some(path.display().to_string()), remedy: format!("cannot be read: {error}") })?;
+                let mut bytes = std::fs::read(&path).map_err(|error| Problem {
+                    setting: file_name.clone(),
+                    value: Some(path.display().to_string()),
+                    remedy: format!("cannot be read: {error}"),
+                })?;
                 if bytes.len() > LARGEST_FILE {
                     return Err(problem(&file_name, format!("names a file of more than {LARGEST_FILE} bytes; it should hold one value")));
                 }

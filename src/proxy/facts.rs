@@ -97,7 +97,8 @@ fn was_https(headers: &HeaderMap) -> bool {
     nearest.is_some_and(|element| {
         element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii).any(|pair| {
             let (name, value) = pair.split_at(pair.len().min(6));
-            name.eq_ignore_ascii_case(b"proto=") && value.trim_ascii().eq_ignore_ascii_case(b"https") || pair.eq_ignore_ascii_case(b"proto=\"https\"")
+            name.eq_ignore_ascii_case(b"proto=") && value.trim_ascii().eq_ignore_ascii_case(b"https")
+                || pair.eq_ignore_ascii_case(b"proto=\"https\"")
         })
     })
 }

@@ -31,7 +31,8 @@ pub fn finish(headers: &mut HeaderMap, settlement: &Settlement, policy_version: 
 
 fn replace_lines(headers: &mut HeaderMap, lines: &[Option<Vec<u8>>]) {
     let old: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
-    let mut all = old.into_iter().zip(lines).map(|(old, new)| new.as_ref().and_then(|new| HeaderValue::from_bytes(new).ok()).unwrap_or(old));
+    let mut all =
+        old.into_iter().zip(lines).map(|(old, new)| new.as_ref().and_then(|new| HeaderValue::from_bytes(new).ok()).unwrap_or(old));
     // `insert` keeps the field's place among the others; the lines follow it.
     if let Some(first) = all.next() {
         headers.insert(header::SET_COOKIE, first);

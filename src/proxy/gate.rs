@@ -72,7 +72,9 @@ fn host<B>(request: &Request<B>) -> Result<(), Refusal> {
         return bad("Host is no host");
     }
     match request.uri().authority() {
-        Some(authority) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => bad("Host differs from the request target's"),
+        Some(authority) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
+            bad("Host differs from the request target's")
+        }
         _ => Ok(()),
     }
 }
@@ -82,7 +84,9 @@ fn fields(headers: &HeaderMap) -> Result<(), Refusal> {
         return bad("a field that may stand once stands twice");
     }
     let codings = headers.get_all(header::TRANSFER_ENCODING).iter().flat_map(list);
-    if codings.count() > 1 || headers.get_all(header::TRANSFER_ENCODING).iter().flat_map(list).any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+    if codings.count() > 1
+        || headers.get_all(header::TRANSFER_ENCODING).iter().flat_map(list).any(|coding| !coding.eq_ignore_ascii_case(b"chunked"))
+    {
         return refuse(StatusCode::NOT_IMPLEMENTED, "the only transfer coding is chunked");
     }
     if headers.get(header::EXPECT).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
@@ -118,7 +122,8 @@ mod tests {
     fn t3_the_gate() {
         let h = ("host", "a");
         let v11 = Version::HTTP_11;
-        let table: &[(&str, &str, &[(&str, &str)], u16)] = &[
+        type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16);
+        let table: &[Case<'_>] = &[
             ("/", "GET", &[h], 200),
             ("/", "GET", &[], 400),
             ("/", "GET", &[h, h], 400),

@@ -73,8 +73,19 @@ mod tests {
     #[test]
     fn t2_hop_by_hop_fields_of_every_connection_line_go_and_the_rest_keeps_its_order() {
         let mut headers = map(&[
-            ("a", "1"), ("connection", "close, x-one"), ("b", "2"), ("x-one", "1"), ("x-two", "2"), ("connection", "X-Two"), ("c", "3"),
-            ("keep-alive", "5"), ("te", "gzip, trailers"), ("trailer", "d"), ("transfer-encoding", "chunked"), ("upgrade", "h2c"), ("d", "4"),
+            ("a", "1"),
+            ("connection", "close, x-one"),
+            ("b", "2"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("connection", "X-Two"),
+            ("c", "3"),
+            ("keep-alive", "5"),
+            ("te", "gzip, trailers"),
+            ("trailer", "d"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("d", "4"),
         ]);
         remove_hop_by_hop(&mut headers);
         let left: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();

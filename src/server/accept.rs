@@ -2,7 +2,7 @@
 
 use super::ServerSettings;
 use super::deadline::{Busy, DeadlineIo, Deadlines, Progress};
-use super::drain::{Drain, Stage, reached};
+use crate::drain::{Drain, Stage, reached};
 use crate::proxy::{AnswerBody, Peer, Proxy};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};

@@ -2,10 +2,8 @@
 
 mod accept;
 mod deadline;
-mod drain;
 
 pub use accept::serve;
-pub use drain::{Drain, Stage};
 
 use crate::session::time::Span;
 

@@ -143,7 +143,12 @@ mod tests {
         let base = Attributes::from_text(b"Path=/; HttpOnly; SameSite=Lax");
         assert_eq!(base, Attributes::default_for(false));
         assert!(base.equivalent(&of("s=1; samesite=lax; httponly; path=/; Max-Age=5", "/x/y")));
-        for other in ["s=1; Path=/; SameSite=Lax", "s=1; Path=/; HttpOnly; SameSite=None", "s=1; Path=/; HttpOnly; SameSite=Lax; Secure", "s=1; Path=/a; HttpOnly; SameSite=Lax"] {
+        for other in [
+            "s=1; Path=/; SameSite=Lax",
+            "s=1; Path=/; HttpOnly; SameSite=None",
+            "s=1; Path=/; HttpOnly; SameSite=Lax; Secure",
+            "s=1; Path=/a; HttpOnly; SameSite=Lax",
+        ] {
             assert!(!base.equivalent(&of(other, "/")), "{other}");
         }
         assert!(of("s=; Domain=.Example.com; Path=/", "/").same_place(&of("s=1; path=/; domain=example.com; Secure", "/")));

@@ -23,7 +23,9 @@ impl CacheFacts<'_> {
         if says("no-store") || says("private") {
             return false;
         }
-        let lasts = |name: &str| directives(self.cache_control).any(|(directive, value)| directive.eq_ignore_ascii_case(name.as_bytes()) && is_positive(value));
+        let lasts = |name: &str| {
+            directives(self.cache_control).any(|(directive, value)| directive.eq_ignore_ascii_case(name.as_bytes()) && is_positive(value))
+        };
         says("public")
             || says("s-maxage")
             || says("immutable")
@@ -60,7 +62,8 @@ mod tests {
             let expires = expires.map(str::as_bytes);
             CacheFacts { cache_control: &control, targeted: &targeted, expires, has_last_modified }.is_shared_storable(now)
         };
-        for control in ["public", "max-age=60", "Max-Age=\"60\"", "s-maxage=1", "s-maxage=0", "immutable", "no-cache, public", "x, PUBLIC"] {
+        for control in ["public", "max-age=60", "Max-Age=\"60\"", "s-maxage=1", "s-maxage=0", "immutable", "no-cache, public", "x, PUBLIC"]
+        {
             assert!(storable(&[control], &[], None, false), "{control}");
         }
         for control in ["private", "private, max-age=60", "no-store", "no-store, public", "no-cache", "max-age=0", "max-age=x", ""] {

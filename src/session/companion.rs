@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn k6_a_companion_is_bound_to_its_family_and_survives_a_rotation() {
-        let companion = Companion { attributes: Attributes::from_text(b"Path=/app; Domain=example.com; SameSite=None; Secure"), persistent: false };
+        let companion =
+            Companion { attributes: Attributes::from_text(b"Path=/app; Domain=example.com; SameSite=None; Secure"), persistent: false };
         let value = companion.encode(&family(1), &KeyRing::new(key(1), None));
         assert!(value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte)));
 

@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn edits_leave_all_other_bytes_alone() {
-        let table: [(&str, &[(usize, Edit)], &str); 9] = [
+        type Case<'a> = (&'a str, &'a [(usize, Edit)], &'a str);
+        let table: [Case<'_>; 9] = [
             ("s=1", &[(0, Edit::Remove)], ""),
             ("s=1; b=2", &[(0, Edit::Remove)], "b=2"),
             ("a=1; s=1", &[(1, Edit::Remove)], "a=1"),

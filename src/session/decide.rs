@@ -168,7 +168,14 @@ struct Found {
 
 impl Found {
     /// SPEC Q2, Q3, Q8: the first that verifies is the session, and then the others go; without one, the dead go.
-    fn among(rules: &Rules, around: &Surroundings<'_>, cookies: &Cookies<'_>, tombstones: &Tombstones, path: &PathFacts, now: UnixMillis) -> Self {
+    fn among(
+        rules: &Rules,
+        around: &Surroundings<'_>,
+        cookies: &Cookies<'_>,
+        tombstones: &Tombstones,
+        path: &PathFacts,
+        now: UnixMillis,
+    ) -> Self {
         let mut found = Self {
             session: None,
             ambiguous: false,

@@ -12,7 +12,9 @@ pub enum DurationError {
 impl std::fmt::Display for DurationError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Form => "write one whole number and one unit of d, h, m, s or ms, without blanks, such as 2h or 90m (a bare number is seconds)",
+            Self::Form => {
+                "write one whole number and one unit of d, h, m, s or ms, without blanks, such as 2h or 90m (a bare number is seconds)"
+            }
             Self::TooLong => "too long for a duration; write a smaller number",
         })
     }

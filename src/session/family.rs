@@ -19,7 +19,8 @@ impl Family {
     /// The family of a token with these claims. `origin` is the start of the session that its claims state.
     #[must_use]
     pub fn of(claims: &Object<'_>, origin: Option<UnixSeconds>) -> Self {
-        let named = ["sid", "jti"].iter().find_map(|name| claims.get(name).filter(|value| value.is_substantial()).map(|value| (name, value)));
+        let named =
+            ["sid", "jti"].iter().find_map(|name| claims.get(name).filter(|value| value.is_substantial()).map(|value| (name, value)));
         let mut hash = Hasher::new("slidecar family v1");
         if let Some((name, value)) = named {
             hash.part(name.as_bytes());

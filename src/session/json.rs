@@ -360,16 +360,44 @@ mod tests {
     #[test]
     fn accepts_what_rfc_8259_accepts_and_nothing_else() {
         let good = [
-            r#"{}"#, r#" {"a" : 1 } "#, r#"{"a":-0.0e+10,"b":[],"c":[1,"x",{"d":null}],"e":true}"#, r#"{"\u00e9\/":"\ud83d\ude00"}"#,
-            r#"{"lone":"\ud800"}"#, "{\"é\":\"ü\"}",
+            r#"{}"#,
+            r#" {"a" : 1 } "#,
+            r#"{"a":-0.0e+10,"b":[],"c":[1,"x",{"d":null}],"e":true}"#,
+            r#"{"\u00e9\/":"\ud83d\ude00"}"#,
+            r#"{"lone":"\ud800"}"#,
+            "{\"é\":\"ü\"}",
         ];
         for text in good {
             assert!(Object::parse(text.as_bytes()).is_ok(), "{text}");
         }
         let bad = [
-            "", "[]", "1", "null", "{", "}", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1,}"#, r#"{a:1}"#, r#"{"a":01}"#, r#"{"a":1.}"#, r#"{"a":.5}"#,
-            r#"{"a":+1}"#, r#"{"a":1e}"#, r#"{"a":-}"#, r#"{"a":tru}"#, r#"{"a":"\x"}"#, r#"{"a":"\u12g4"}"#, "{\"a\":\"\n\"}", r#"{"a":1}{"#,
-            r#"{"a":[1,]}"#, r#"{"a":[1 2]}"#, r#"{"a":NaN}"#, r#"{'a':1}"#, "{\"a\":1}\u{0}", "\u{feff}{}",
+            "",
+            "[]",
+            "1",
+            "null",
+            "{",
+            "}",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{a:1}"#,
+            r#"{"a":01}"#,
+            r#"{"a":1.}"#,
+            r#"{"a":.5}"#,
+            r#"{"a":+1}"#,
+            r#"{"a":1e}"#,
+            r#"{"a":-}"#,
+            r#"{"a":tru}"#,
+            r#"{"a":"\x"}"#,
+            r#"{"a":"\u12g4"}"#,
+            "{\"a\":\"\n\"}",
+            r#"{"a":1}{"#,
+            r#"{"a":[1,]}"#,
+            r#"{"a":[1 2]}"#,
+            r#"{"a":NaN}"#,
+            r#"{'a':1}"#,
+            "{\"a\":1}\u{0}",
+            "\u{feff}{}",
         ];
         for text in bad {
             assert!(Object::parse(text.as_bytes()).is_err(), "{text}");
@@ -418,7 +446,8 @@ mod tests {
 
     #[test]
     fn arrays_give_their_elements() {
-        let strings = |text: &'static str| Value(text.as_bytes()).as_array().map(|all| all.iter().map(|v| v.raw().to_vec()).collect::<Vec<_>>());
+        let strings =
+            |text: &'static str| Value(text.as_bytes()).as_array().map(|all| all.iter().map(|v| v.raw().to_vec()).collect::<Vec<_>>());
         assert_eq!(strings(r#"[ "a" , 5,[1,2] ]"#), Some(vec![b"\"a\"".to_vec(), b"5".to_vec(), b"[1,2]".to_vec()]));
         assert_eq!(strings("[]"), Some(vec![]));
         assert_eq!(strings("\"a\""), None);

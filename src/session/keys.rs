@@ -58,7 +58,10 @@ pub struct SigningFailed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyProblem {
     Empty,
-    Short { bytes: usize, needed: usize },
+    Short {
+        bytes: usize,
+        needed: usize,
+    },
     Repeated,
     /// The key does not verify what it signs.
     SelfTest,

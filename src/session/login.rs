@@ -65,8 +65,28 @@ mod tests {
         assert_eq!(back("/app", Some("a=1&b=%2F")), "/login?next=%2Fapp%3Fa%3D1%26b%3D%252F");
         assert_eq!(login.location(false, b"/app", None), "/login?next=%2F");
         let hostile = [
-            "//evil", "/\\evil", "/%09/evil", "/%5cevil", "/%2f/evil", "/%2Fevil", "https:evil", "https://good@evil", "/..//evil", "/.//evil",
-            "/;@evil", "evil", "", "/\t/evil", "/ /evil", "/\r\nevil", "/é", "/a/..//evil", "///evil", "/%00", "/%0d%0aLocation:x", "javascript:alert(1)",
+            "//evil",
+            "/\\evil",
+            "/%09/evil",
+            "/%5cevil",
+            "/%2f/evil",
+            "/%2Fevil",
+            "https:evil",
+            "https://good@evil",
+            "/..//evil",
+            "/.//evil",
+            "/;@evil",
+            "evil",
+            "",
+            "/\t/evil",
+            "/ /evil",
+            "/\r\nevil",
+            "/é",
+            "/a/..//evil",
+            "///evil",
+            "/%00",
+            "/%0d%0aLocation:x",
+            "javascript:alert(1)",
         ];
         for path in hostile {
             assert_eq!(back(path, None), "/login?next=%2F", "{path:?}");

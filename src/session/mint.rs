@@ -69,7 +69,6 @@ pub fn mint(rules: &Rules, signer: &dyn Signer, token: &SessionToken, exp: UnixS
     Ok(Minted { text, exp })
 }
 
-
 /// The payload with the values of these claims replaced by dates and one claim appended; `None` unless all else is equal.
 fn replaced(payload: &[u8], changes: &[(&str, UnixSeconds)], added: Option<(&str, UnixSeconds)>) -> Option<Vec<u8>> {
     let before = Object::parse(payload).ok()?;
@@ -214,7 +213,8 @@ mod tests {
     #[test]
     fn m2_exp_is_now_plus_ttl_but_never_beyond_the_cap_nor_back() {
         let mut setup = Setup::new();
-        let exp = |setup: &Setup, claims: &str, later: i64| renewed_exp(&setup.rules, &session(setup, claims), at(later)).map(UnixSeconds::get);
+        let exp =
+            |setup: &Setup, claims: &str, later: i64| renewed_exp(&setup.rules, &session(setup, claims), at(later)).map(UnixSeconds::get);
         let fresh = format!(r#"{{"iat":{NOW},"exp":{}}}"#, NOW + 7200);
         assert_eq!(exp(&setup, &fresh, 100), Ok(NOW + 7300));
         // A clock that steps back takes nothing away; a token that outlives the policy is shortened.

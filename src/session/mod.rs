@@ -30,7 +30,6 @@ pub mod signs;
 pub mod time;
 pub mod token;
 
-
 #[cfg(test)]
 mod testing;
 

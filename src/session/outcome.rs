@@ -212,6 +212,10 @@ mod tests {
         let all = Outcome::all();
         let words: HashSet<_> = all.iter().map(|outcome| (outcome.decision(), outcome.reason())).collect();
         assert_eq!(words.len(), all.len());
-        assert!(words.iter().all(|(decision, reason)| [decision, reason].iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))));
+        assert!(
+            words
+                .iter()
+                .all(|(decision, reason)| [decision, reason].iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')))
+        );
     }
 }

@@ -130,9 +130,25 @@ mod tests {
     #[test]
     fn q9_ambiguous_spellings_open_nothing() {
         let ambiguous = [
-            "/app/public/../x", "/app/public/%2e%2e/x", "/app/public/%2E./x", "/app/public%2fx", "/app/public%5cx", "/app/public\\x",
-            "/app//public", "//app/public", "/app/./public", "/app/public/.", "/app/public/..", "/app/public;x", "/app/public/..;/x",
-            "/app/publi%63", "/poll/%252e%252e/x", "/poll/é", "/poll/%3bx", "/poll/%0a", "/poll/%7e",
+            "/app/public/../x",
+            "/app/public/%2e%2e/x",
+            "/app/public/%2E./x",
+            "/app/public%2fx",
+            "/app/public%5cx",
+            "/app/public\\x",
+            "/app//public",
+            "//app/public",
+            "/app/./public",
+            "/app/public/.",
+            "/app/public/..",
+            "/app/public;x",
+            "/app/public/..;/x",
+            "/app/publi%63",
+            "/poll/%252e%252e/x",
+            "/poll/é",
+            "/poll/%3bx",
+            "/poll/%0a",
+            "/poll/%7e",
         ];
         for path in ambiguous {
             assert_eq!(spelling(path.as_bytes()), Spelling::Ambiguous, "{path}");

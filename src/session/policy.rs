@@ -148,9 +148,8 @@ impl SessionPolicy {
             ));
         }
         if self.absolute.is_none() {
-            warnings.push(
-                "SESSION_ABSOLUTE_TIMEOUT is not set: an active session never ends; OWASP advises a limit, such as 12h".to_owned(),
-            );
+            warnings
+                .push("SESSION_ABSOLUTE_TIMEOUT is not set: an active session never ends; OWASP advises a limit, such as 12h".to_owned());
         }
         if self.standard.ttl.min(self.demo.ttl) < SHORTEST_TTL_TO_WARN_IN {
             warnings.push(format!(
@@ -203,7 +202,9 @@ fn contradictions(standard: &Clocks, demo: &Clocks, buffer: Span, absolute: Opti
             problem(
                 ttl_name,
                 ttl,
-                format!("together with SESSION_TIMEOUT_BUFFER={buffer} longer than a browser timer can run (about 24 days 20 h); shorten one"),
+                format!(
+                    "together with SESSION_TIMEOUT_BUFFER={buffer} longer than a browser timer can run (about 24 days 20 h); shorten one"
+                ),
             );
         }
     }

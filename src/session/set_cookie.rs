@@ -75,7 +75,9 @@ impl<'a> SetCookie<'a> {
     /// Everything but the pair and the lifetime, as the backend wrote it: name and value of each attribute.
     pub fn identity(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let lasting = self.attributes.iter().filter(|attribute| !self.is(attribute, "max-age") && !self.is(attribute, "expires"));
-        lasting.map(|attribute| (&self.text[attribute.name.clone()], &self.text[attribute.value.clone()])).filter(|(name, _)| !name.is_empty())
+        lasting
+            .map(|attribute| (&self.text[attribute.name.clone()], &self.text[attribute.value.clone()]))
+            .filter(|(name, _)| !name.is_empty())
     }
 
     /// RFC 6265bis §5.5: `Max-Age` wins over `Expires`; values that are none are ignored.
@@ -165,13 +167,21 @@ fn max_age(value: &[u8]) -> Option<Option<Span>> {
 pub fn http_date(value: &[u8]) -> Option<UnixSeconds> {
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
     for token in value.split(|&byte| is_date_delimiter(byte)).filter(|token| !token.is_empty()) {
-        if time.is_none() && let Some(found) = clock_time(token) {
+        if time.is_none()
+            && let Some(found) = clock_time(token)
+        {
             time = Some(found);
-        } else if day.is_none() && let Some(found) = leading_digits(token, 1, 2) {
+        } else if day.is_none()
+            && let Some(found) = leading_digits(token, 1, 2)
+        {
             day = Some(found);
-        } else if month.is_none() && let Some(found) = month_of(token) {
+        } else if month.is_none()
+            && let Some(found) = month_of(token)
+        {
             month = Some(found);
-        } else if year.is_none() && let Some(found) = leading_digits(token, 2, 4) {
+        } else if year.is_none()
+            && let Some(found) = leading_digits(token, 2, 4)
+        {
             year = Some(match found {
                 70..=99 => found.saturating_add(1900),
                 0..=69 => found.saturating_add(2000),

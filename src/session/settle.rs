@@ -100,7 +100,10 @@ enum Meaning {
     CleanUp,
     Deletion,
     /// The very token that the backend got: no login.
-    Again { renewed: Option<Renewed>, end: UnixSeconds },
+    Again {
+        renewed: Option<Renewed>,
+        end: UnixSeconds,
+    },
     Session(Box<Started>),
     NoSession,
 }
@@ -172,7 +175,8 @@ impl Settling<'_> {
             Ok((minted, why)) => (minted.text, minted.exp, Some(why)),
             // The browser gets what it has; a token that was handed off is as good, and lives longer.
             Err(_) => {
-                let end = live.handed_off.as_ref().filter(|minted| minted.text == cookie.value()).map_or(live.token.exp, |minted| minted.exp);
+                let end =
+                    live.handed_off.as_ref().filter(|minted| minted.text == cookie.value()).map_or(live.token.exp, |minted| minted.exp);
                 (cookie.value().to_vec(), live.token.cap().map_or(end, |cap| end.min(cap)), None)
             }
         };
@@ -225,7 +229,9 @@ impl Settling<'_> {
         let declared = self.verdict.path.logout && (200..400).contains(&self.facts.status) || self.facts.clears_cookies;
         let meaning = self.last.take().map(|(meaning, _)| meaning);
         match (meaning, &self.verdict.session) {
-            (Some(Meaning::Session(started)), before) if before.as_ref().is_none_or(|live| !declared || live.token.family != started.family) => {
+            (Some(Meaning::Session(started)), before)
+                if before.as_ref().is_none_or(|live| !declared || live.token.family != started.family) =>
+            {
                 self.log_in(&started, before.as_ref(), declared);
             }
             (Some(Meaning::Deletion), Some(live)) => self.log_out(live, Logout::Deleted),

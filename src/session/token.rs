@@ -373,8 +373,19 @@ mod tests {
         let setup = Setup::new();
         let good = setup.token(&format!(r#"{{"exp":{}}}"#, NOW + 9));
         for value in [
-            "", "abc", "s%3Aabc.def", "a.b.c", "...", "1.2.3", "eyJ1c2VyIjoxfQ.ZzZz.c2ln", // itsdangerous: a JSON payload first
-            "W10.e30.", "e30.e30.x", "eyJhbGciOjV9.e30.x", &format!("{good}.x"), &good[..20], "eyJhbGciOiJIUzI1NiJ9",
+            "",
+            "abc",
+            "s%3Aabc.def",
+            "a.b.c",
+            "...",
+            "1.2.3",
+            "eyJ1c2VyIjoxfQ.ZzZz.c2ln", // itsdangerous: a JSON payload first
+            "W10.e30.",
+            "e30.e30.x",
+            "eyJhbGciOjV9.e30.x",
+            &format!("{good}.x"),
+            &good[..20],
+            "eyJhbGciOiJIUzI1NiJ9",
         ] {
             assert_eq!(reads(&setup, value), "not ours: NoJwt", "{value}");
         }
@@ -394,14 +405,30 @@ mod tests {
             token_of(OTHER_SECRET, HEADER, &claims),
         ];
         for header in [
-            r#"{"alg":"none"}"#, r#"{"alg":"nOnE"}"#, r#"{"alg":"hs256"}"#, r#"{"alg":"HS512"}"#, r#"{"alg":"RS256"}"#, r#"{"alg":"HS256","crit":["x"]}"#,
-            r#"{"alg":"HS256","crit":[]}"#, r#"{"alg":"HS256","b64":true}"#, r#"{"alg":"HS256","zip":"DEF"}"#, r#"{"alg":"HS256","enc":"A"}"#,
-            r#"{"alg":"HS256","alg":"HS256"}"#, r#"{"alg":"HS256","\u0061lg":"none"}"#, r#"{"alg":"HS256","kid":5}"#,
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"nOnE"}"#,
+            r#"{"alg":"hs256"}"#,
+            r#"{"alg":"HS512"}"#,
+            r#"{"alg":"RS256"}"#,
+            r#"{"alg":"HS256","crit":["x"]}"#,
+            r#"{"alg":"HS256","crit":[]}"#,
+            r#"{"alg":"HS256","b64":true}"#,
+            r#"{"alg":"HS256","zip":"DEF"}"#,
+            r#"{"alg":"HS256","enc":"A"}"#,
+            r#"{"alg":"HS256","alg":"HS256"}"#,
+            r#"{"alg":"HS256","\u0061lg":"none"}"#,
+            r#"{"alg":"HS256","kid":5}"#,
         ] {
             dead.push(token_of(setup.secret(), header, &claims));
         }
         for payload in [
-            "[1]", "null", "", "{", r#"{"exp":9999999999,"exp":9999999999}"#, r#"{"exp":9999999999,"a":{"b":1,"b":2}}"#, r#"{"exp":9999999999}x"#,
+            "[1]",
+            "null",
+            "",
+            "{",
+            r#"{"exp":9999999999,"exp":9999999999}"#,
+            r#"{"exp":9999999999,"a":{"b":1,"b":2}}"#,
+            r#"{"exp":9999999999}x"#,
         ] {
             dead.push(token_of(setup.secret(), HEADER, payload));
         }
@@ -415,7 +442,14 @@ mod tests {
         let setup = Setup::new();
         let good = setup.token(&format!(r#"{{"sub":"a??>>","exp":{}}}"#, NOW + 9));
         let percent: String = good.replacen('e', "%65", 1);
-        for value in [format!("\"{good}\""), format!("{good}="), format!("{good} "), percent, good.replacen('.', "=.", 1), good.replacen('.', "%2E", 1)] {
+        for value in [
+            format!("\"{good}\""),
+            format!("{good}="),
+            format!("{good} "),
+            percent,
+            good.replacen('.', "=.", 1),
+            good.replacen('.', "%2E", 1),
+        ] {
             assert_eq!(reads(&setup, &value), "dead: Unverified", "{value}");
         }
         let (input, signature) = good.rsplit_once('.').unwrap();
@@ -433,7 +467,10 @@ mod tests {
         let of_length = |length: usize| {
             let empty = setup.token(&format!(r#"{{"exp":{},"x":""}}"#, NOW + 9)).len();
             let fills = (0..).map(|n| (length - empty) * 3 / 4 - 4 + n);
-            fills.map(|fill| setup.token(&format!(r#"{{"exp":{},"x":"{}"}}"#, NOW + 9, "x".repeat(fill)))).find(|token| token.len() >= length).unwrap()
+            fills
+                .map(|fill| setup.token(&format!(r#"{{"exp":{},"x":"{}"}}"#, NOW + 9, "x".repeat(fill))))
+                .find(|token| token.len() >= length)
+                .unwrap()
         };
         let fits = MAX_COOKIE_BYTES - "session=".len();
         assert_eq!(reads(&setup, &of_length(fits - 2)), "session");
@@ -494,7 +531,13 @@ mod tests {
         for claims in [r#""aud":"app","#, r#""iss":5,"aud":"app","#, r#""iss":["me"],"aud":"app","#, r#""iss":"you","aud":"app","#] {
             assert_eq!(with(claims), "not ours: WrongIssuer", "{claims}");
         }
-        for claims in [r#""iss":"me","#, r#""iss":"me","aud":5,"#, r#""iss":"me","aud":[],"#, r#""iss":"me","aud":["app",5],"#, r#""iss":"me","aud":{},"#] {
+        for claims in [
+            r#""iss":"me","#,
+            r#""iss":"me","aud":5,"#,
+            r#""iss":"me","aud":[],"#,
+            r#""iss":"me","aud":["app",5],"#,
+            r#""iss":"me","aud":{},"#,
+        ] {
             assert_eq!(with(claims), "not ours: WrongAudience", "{claims}");
         }
     }
@@ -512,10 +555,17 @@ mod tests {
             ClaimRule::Equal("typ".to_owned(), "session".to_owned()),
         ];
         assert_eq!(with(&setup, r#""sub":"a","typ":"session","#), "session");
-        for claims in [r#""typ":"session","#, r#""sub":null,"typ":"session","#, r#""sub":"a","#, r#""sub":"a","typ":"Session","#, r#""sub":"a","typ":"session","reset":1,"#] {
+        for claims in [
+            r#""typ":"session","#,
+            r#""sub":null,"typ":"session","#,
+            r#""sub":"a","#,
+            r#""sub":"a","typ":"Session","#,
+            r#""sub":"a","typ":"session","reset":1,"#,
+        ] {
             assert_eq!(with(&setup, claims), "not ours: NotSession", "{claims}");
         }
-        setup.rules.token.claims = vec![ClaimRule::Equal("purpose".to_owned(), "session".to_owned()), ClaimRule::Equal("level".to_owned(), "3".to_owned())];
+        setup.rules.token.claims =
+            vec![ClaimRule::Equal("purpose".to_owned(), "session".to_owned()), ClaimRule::Equal("level".to_owned(), "3".to_owned())];
         assert_eq!(with(&setup, r#""purpose":"session","level":3,"#), "session");
         assert_eq!(with(&setup, r#""purpose":"reset","level":3,"#), "not ours: NotSession");
     }

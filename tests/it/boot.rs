@@ -41,13 +41,35 @@ fn s1_all_problems_at_once_each_with_name_value_and_remedy() {
 #[test]
 fn s1_each_bad_value_is_refused() {
     let bad = [
-        ("JWT_EXPIRES_IN", ""), ("JWT_EXPIRES_IN", "0"), ("SESSION_ABSOLUTE_TIMEOUT", "1h"), ("SESSION_REFRESH_THRESHOLD", "2h"),
-        ("SESSION_HEARTBEAT_INTERVAL", "1h"), ("JWT_ALGORITHM", "none"), ("JWT_ALGORITHM", "RS256"), ("JWT_IAT", "x"), ("JWT_ALLOW_WEAK_SECRET", "yes"),
-        ("JWT_DEMO_CLAIM", "demo"), ("JWT_DEMO_EXPIRES_IN", "30m"), ("SESSION_TOKEN_CLAIMS", "a,,b"), ("SESSION_COOKIE_ATTRIBUTES", "Max-Age=5"),
-        ("SESSION_COOKIE_ATTRIBUTES", "SameSite=None"), ("SESSION_COOKIE_PERSISTENCE", "yes"), ("SESSION_COOKIE_FALLBACK", "1x"),
-        ("SESSION_PROTECTED_PATHS", "app"), ("SESSION_LOGIN_URL", "//evil"), ("SESSION_ENDPOINTS", "/"), ("SLIDECAR_UPSTREAM", "127.0.0.1:3000"),
-        ("SLIDECAR_UPSTREAM", "http://a/path"), ("SLIDECAR_UPSTREAM", "https://a"), ("SLIDECAR_UPSTREAM", "-"), ("SLIDECAR_WORKERS", "0"),
-        ("SLIDECAR_LOG", "loud"), ("SLIDECAR_LOG_FORMAT", "xml"), ("SLIDECAR_DRAIN", "0"), ("SLIDECAR_MAX_HEAD", "100"), ("JWT_SECRET", "-"),
+        ("JWT_EXPIRES_IN", ""),
+        ("JWT_EXPIRES_IN", "0"),
+        ("SESSION_ABSOLUTE_TIMEOUT", "1h"),
+        ("SESSION_REFRESH_THRESHOLD", "2h"),
+        ("SESSION_HEARTBEAT_INTERVAL", "1h"),
+        ("JWT_ALGORITHM", "none"),
+        ("JWT_ALGORITHM", "RS256"),
+        ("JWT_IAT", "x"),
+        ("JWT_ALLOW_WEAK_SECRET", "yes"),
+        ("JWT_DEMO_CLAIM", "demo"),
+        ("JWT_DEMO_EXPIRES_IN", "30m"),
+        ("SESSION_TOKEN_CLAIMS", "a,,b"),
+        ("SESSION_COOKIE_ATTRIBUTES", "Max-Age=5"),
+        ("SESSION_COOKIE_ATTRIBUTES", "SameSite=None"),
+        ("SESSION_COOKIE_PERSISTENCE", "yes"),
+        ("SESSION_COOKIE_FALLBACK", "1x"),
+        ("SESSION_PROTECTED_PATHS", "app"),
+        ("SESSION_LOGIN_URL", "//evil"),
+        ("SESSION_ENDPOINTS", "/"),
+        ("SLIDECAR_UPSTREAM", "127.0.0.1:3000"),
+        ("SLIDECAR_UPSTREAM", "http://a/path"),
+        ("SLIDECAR_UPSTREAM", "https://a"),
+        ("SLIDECAR_UPSTREAM", "-"),
+        ("SLIDECAR_WORKERS", "0"),
+        ("SLIDECAR_LOG", "loud"),
+        ("SLIDECAR_LOG_FORMAT", "xml"),
+        ("SLIDECAR_DRAIN", "0"),
+        ("SLIDECAR_MAX_HEAD", "100"),
+        ("JWT_SECRET", "-"),
         ("SESSION_TIMEOUT_BUFFER", "30d"),
     ];
     for setting in bad {
@@ -67,6 +89,16 @@ fn s1_no_secret_is_shown() {
     }
     let output = slidecar(&["check"], &GOOD);
     assert!(!String::from_utf8_lossy(&output.stdout).contains("thirty-two"));
+}
+
+#[test]
+fn s3_a_demo_ttl_of_its_own_needs_a_demo_claim() {
+    let lines = problems(&with(&[("JWT_DEMO_EXPIRES_IN", "30m")]));
+    assert!(lines[0].starts_with("slidecar: JWT_DEMO_CLAIM: not set, but JWT_DEMO_EXPIRES_IN differs"), "{lines:?}");
+    let output = slidecar(&["check"], &with(&[("JWT_DEMO_EXPIRES_IN", "30m"), ("JWT_DEMO_CLAIM", "role=demo")]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("The clocks of the demo class"));
+    assert_eq!(slidecar(&["check"], &with(&[("JWT_DEMO_EXPIRES_IN", "2h")])).status.code(), Some(0));
 }
 
 #[test]
@@ -114,7 +146,18 @@ fn s5_names_that_promise_are_held_to_it() {
 
 #[test]
 fn s6_unknown_names_are_warnings_with_a_hint() {
-    let output = slidecar(&["check"], &with(&[("SESSION_REFRESH_TRESHOLD", "1h"), ("JWT_SECRETT", "x"), ("SLIDECAR_PORT", "tcp://10.0.0.1:8080"), ("SLIDECAR_PORT_8080_TCP_ADDR", "10.0.0.1"), ("SLIDECAR_SERVICE_HOST", "10.0.0.1"), ("SLIDECAR_SERVICE_PORT_HTTP", "80"), ("OTHER", "x")]));
+    let output = slidecar(
+        &["check"],
+        &with(&[
+            ("SESSION_REFRESH_TRESHOLD", "1h"),
+            ("JWT_SECRETT", "x"),
+            ("SLIDECAR_PORT", "tcp://10.0.0.1:8080"),
+            ("SLIDECAR_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("SLIDECAR_SERVICE_HOST", "10.0.0.1"),
+            ("SLIDECAR_SERVICE_PORT_HTTP", "80"),
+            ("OTHER", "x"),
+        ]),
+    );
     let text = String::from_utf8(output.stdout).expect("text");
     let warnings: Vec<_> = text.lines().filter(|line| line.contains("is no setting")).collect();
     assert_eq!(warnings.len(), 2, "{text}");
@@ -129,7 +172,10 @@ fn check_draws_the_clocks_and_names_every_source() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     let line = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap_or_else(|| panic!("{start}: {text}"));
     assert!(line("JWT_EXPIRES_IN").split_whitespace().eq(["JWT_EXPIRES_IN", "4h", "environment"]));
-    assert!(line("SESSION_REFRESH_THRESHOLD").contains(" 2h ") && line("SESSION_REFRESH_THRESHOLD").ends_with("default: half of JWT_EXPIRES_IN"));
+    assert!(
+        line("SESSION_REFRESH_THRESHOLD").contains(" 2h ")
+            && line("SESSION_REFRESH_THRESHOLD").ends_with("default: half of JWT_EXPIRES_IN")
+    );
     assert!(line("absolute cap").contains("12h"));
     assert!(text.ends_with("The settings hold.\n"), "{text}");
 }
@@ -149,7 +195,12 @@ struct Running(std::process::Child, Vec<serde_json::Value>);
 impl Running {
     fn start(settings: &[(&str, &str)]) -> Self {
         use std::io::BufRead as _;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_slidecar")).env_clear().envs(settings.iter().copied()).stdout(Stdio::piped()).spawn().expect("runs");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_slidecar"))
+            .env_clear()
+            .envs(settings.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("runs");
         let mut lines = Vec::new();
         let output = std::io::BufReader::new(child.stdout.take().expect("piped"));
         for line in output.lines().map_while(Result::ok) {

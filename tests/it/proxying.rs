@@ -31,7 +31,10 @@ async fn t2_the_answer_reaches_the_client_as_it_was_written() {
     let mut client = sidecar.client().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     let text = String::from_utf8(client.rest().await).unwrap();
-    assert_eq!(text, "HTTP/1.1 200 Very OK\r\nX-B: 1\r\nX-B: 3\r\nx-a: 2\r\nDATE: today\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+    assert_eq!(
+        text,
+        "HTTP/1.1 200 Very OK\r\nX-B: 1\r\nX-B: 3\r\nx-a: 2\r\nDATE: today\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
+    );
 }
 
 #[tokio::test]
@@ -58,7 +61,10 @@ async fn t1_an_answer_is_passed_on_before_it_is_complete() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let (mut stream, _) = listener.accept().await.unwrap();
         let _ = stream.read(&mut [0; 1024]).await;
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n").await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+            .await
+            .unwrap();
         held.notified().await;
         stream.write_all(b"3\r\ntwo\r\n0\r\n\r\n").await.unwrap();
     });
@@ -106,7 +112,9 @@ async fn t1_connections_to_the_backend_are_used_again() {
 #[tokio::test]
 async fn t1_a_websocket_is_tunnelled_after_the_backends_own_101() {
     let backend = Backend::start(|request| match request.starts_with("GET /ws ") {
-        true => Reply::raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"),
+        true => {
+            Reply::raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n")
+        }
         false => Reply::with("426 Upgrade Required", &[], "no"),
     })
     .await;
@@ -200,7 +208,12 @@ async fn t4_a_long_poll_outlives_every_client_deadline() {
     let gate = Arc::new(Notify::new());
     let held = Arc::clone(&gate);
     let backend = Backend::start(move |_| Reply::ok().held_by(&held)).await;
-    let settings = [("SLIDECAR_FIRST_BYTE_TIMEOUT", "40ms"), ("SLIDECAR_HEAD_TIMEOUT", "40ms"), ("SLIDECAR_KEEPALIVE_TIMEOUT", "40ms"), ("SLIDECAR_UPSTREAM_RESPONSE_TIMEOUT", "0")];
+    let settings = [
+        ("SLIDECAR_FIRST_BYTE_TIMEOUT", "40ms"),
+        ("SLIDECAR_HEAD_TIMEOUT", "40ms"),
+        ("SLIDECAR_KEEPALIVE_TIMEOUT", "40ms"),
+        ("SLIDECAR_UPSTREAM_RESPONSE_TIMEOUT", "0"),
+    ];
     let sidecar = Sidecar::before(&backend.address, &settings).await;
     let mut client = sidecar.client().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -250,7 +263,9 @@ async fn t6_a_backend_that_talks_nonsense_or_hangs_up_is_502() {
 
 #[tokio::test]
 async fn t6_a_truncated_answer_stays_truncated() {
-    for reply in ["HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
+    for reply in
+        ["HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"]
+    {
         let backend = Backend::start(move |_| Reply::raw(reply).then_close()).await;
         let sidecar = Sidecar::before(&backend.address, &[]).await;
         let answer = sidecar.get("/", "").await;
@@ -287,7 +302,8 @@ async fn t6_a_client_that_goes_away_cancels_the_backend() {
 async fn t7_what_is_in_flight_is_finished_and_new_answers_say_goodbye() {
     let gate = Arc::new(Notify::new());
     let held = Arc::clone(&gate);
-    let backend = Backend::start(move |request| if request.starts_with("GET /slow") { Reply::ok().held_by(&held) } else { Reply::ok() }).await;
+    let backend =
+        Backend::start(move |request| if request.starts_with("GET /slow") { Reply::ok().held_by(&held) } else { Reply::ok() }).await;
     let mut sidecar = Sidecar::before(&backend.address, &[]).await;
     let ready = async |address: String| Client::to(&address).await.request("GET", "/readyz?verbose", &[]).await;
     assert_eq!(ready(sidecar.admin.clone()).await.status, 200);

@@ -35,7 +35,14 @@ fn max_age(answer: &Answer, name: &str) -> Option<i64> {
 async fn q1_other_cookies_reach_the_backend_byte_for_byte() {
     let (sidecar, backend, session) = quiet(&[]).await;
     let mut client = sidecar.client().await;
-    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: z=caf\u{e9}; {session};a=\"x; y\r\n\r\n").chars().map(|c| c as u8).collect::<Vec<_>>()).await;
+    client
+        .send(
+            format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: z=caf\u{e9}; {session};a=\"x; y\r\n\r\n")
+                .chars()
+                .map(|c| c as u8)
+                .collect::<Vec<_>>(),
+        )
+        .await;
     assert_eq!(client.answer("GET").await.status, 200);
     assert_eq!(backend.last_cookies().unwrap(), format!("z=caf\u{e9}; {session};a=\"x; y"));
 }
@@ -44,7 +51,11 @@ async fn q1_other_cookies_reach_the_backend_byte_for_byte() {
 async fn q1_several_cookie_fields_are_one() {
     let (sidecar, backend, session) = quiet(&[]).await;
     let dead = token_by("another secret of thirty-two bytes!!", r#"{"alg":"HS256"}"#, "{}");
-    sidecar.client().await.request("GET", "/", &[("Cookie", "a=1"), ("Cookie", &format!("session={dead}; {session}")), ("Cookie", "b=2")]).await;
+    sidecar
+        .client()
+        .await
+        .request("GET", "/", &[("Cookie", "a=1"), ("Cookie", &format!("session={dead}; {session}")), ("Cookie", "b=2")])
+        .await;
     assert_eq!(backend.last_cookies().unwrap(), format!("a=1; {session}; b=2"));
 }
 
@@ -91,7 +102,14 @@ async fn q3_q8_dead_cookies_go_and_foreign_ones_stay() {
         assert_eq!(backend.last_cookies(), None, "{value}");
         assert_eq!(answer.field("session-expires-in"), None);
     }
-    let foreign = ["s%3Aabc.def", "eyJ1c2VyIjoxfQ.ZzZz.c2ln", "", "x=y", &token(r#"{"sub":"ada"}"#), &token(&format!(r#"{{"exp":{},"nonce":"n"}}"#, NOW + 9))];
+    let foreign = [
+        "s%3Aabc.def",
+        "eyJ1c2VyIjoxfQ.ZzZz.c2ln",
+        "",
+        "x=y",
+        &token(r#"{"sub":"ada"}"#),
+        &token(&format!(r#"{{"exp":{},"nonce":"n"}}"#, NOW + 9)),
+    ];
     for value in foreign {
         let cookies = format!("a=1; session={value}; b=2");
         sidecar.get("/", &cookies).await;
@@ -429,7 +447,9 @@ async fn k4_a_cookie_without_a_usable_end_keeps_its_value() {
 
 #[tokio::test]
 async fn k5_a_deletion_passes_and_nothing_is_set_beside_it() {
-    for line in ["session=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "session=deleted;path=/;max-age=0", "session=; Max-Age=30; Path=/"] {
+    for line in
+        ["session=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "session=deleted;path=/;max-age=0", "session=; Max-Age=30; Path=/"]
+    {
         let backend = setting(&[line]).await;
         let sidecar = Sidecar::before(&backend.address, &[]).await;
         sidecar.pass(4000);
@@ -463,7 +483,8 @@ async fn k7_a_dead_session_never_deletes_the_cookie() {
 #[tokio::test]
 async fn k8_of_several_lines_each_is_edited_and_the_last_decides() {
     let value = session_token(NOW, NOW + 5000);
-    let backend = setting(&["session=; Path=/; Max-Age=0", "other=1", &format!("session={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=9")]).await;
+    let backend =
+        setting(&["session=; Path=/; Max-Age=0", "other=1", &format!("session={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=9")]).await;
     let sidecar = Sidecar::before(&backend.address, &[]).await;
     let answer = sidecar.get("/login", "").await;
     let all: Vec<_> = answer.all("set-cookie").collect();
@@ -494,7 +515,10 @@ async fn renewed_elsewhere(login: &str, settings: &[(&str, &str)]) -> (String, A
 async fn k6_a_renewed_cookie_has_the_attributes_of_the_login_on_every_replica() {
     let table = [
         ("Max-Age=60; Path=/; HttpOnly; SameSite=Lax", "Max-Age=7200; Path=/; HttpOnly; SameSite=Lax"),
-        ("Max-Age=60; Path=/app; Domain=.example.com; HttpOnly; SameSite=Lax", "Max-Age=7200; Path=/app; Domain=.example.com; HttpOnly; SameSite=Lax"),
+        (
+            "Max-Age=60; Path=/app; Domain=.example.com; HttpOnly; SameSite=Lax",
+            "Max-Age=7200; Path=/app; Domain=.example.com; HttpOnly; SameSite=Lax",
+        ),
         ("Path=/; SameSite=None; Secure; Max-Age=60; Priority=High", "Max-Age=7200; Path=/; SameSite=None; Secure; Priority=High"),
         ("Max-Age=60; Path=/", "Max-Age=7200; Path=/"),
         // No Path means the login's directory, which has to be said on other paths.
@@ -725,7 +749,10 @@ async fn e3_every_answer_to_a_session_tells_its_end() {
 async fn e1_the_policy_endpoint_answers_exactly_and_only_there() {
     let (sidecar, backend, session) = quiet(&[]).await;
     let answer = sidecar.get("/auth/session-policy", &session).await;
-    assert_eq!(answer.text(), r#"{"accessTokenTtlMs":7200000,"heartbeatIntervalMs":600000,"sessionTimeoutMs":7500000,"refreshThresholdMs":3600000}"#);
+    assert_eq!(
+        answer.text(),
+        r#"{"accessTokenTtlMs":7200000,"heartbeatIntervalMs":600000,"sessionTimeoutMs":7500000,"refreshThresholdMs":3600000}"#
+    );
     assert_eq!((answer.field("cache-control"), answer.field("vary")), (Some("private, no-cache"), Some("Cookie")));
     let etag = answer.field("etag").expect("an ETag").to_owned();
     let mut client = sidecar.client().await;
@@ -736,7 +763,9 @@ async fn e1_the_policy_endpoint_answers_exactly_and_only_there() {
     let post = client.request("POST", "/auth/session-policy", &[("Content-Length", "0")]).await;
     assert_eq!((post.status, post.field("allow")), (405, Some("GET, HEAD")));
     assert!(backend.requests().is_empty());
-    for path in ["/auth/session-policy/", "/auth//session-policy", "/AUTH/session-policy", "/%61uth/session-policy", "/x/../auth/session-policy"] {
+    for path in
+        ["/auth/session-policy/", "/auth//session-policy", "/AUTH/session-policy", "/%61uth/session-policy", "/x/../auth/session-policy"]
+    {
         client.request("GET", path, &[]).await;
         assert!(backend.requests().pop().unwrap_or_default().starts_with(&format!("GET {path} ")), "{path}");
     }

@@ -55,23 +55,13 @@ pub(crate) struct SickClocks {
 impl SickClocks {
     /// The story's constants (7 d, 1 h, 5 min, 65 min), with its hour shortened to `hour`.
     pub(crate) fn scaled(hour: Duration) -> Self {
-        Self {
-            hour,
-            token_ttl: hour * (7 * 24),
-            cookie_max_age: hour,
-            refresh_threshold: hour * 5 / 60,
-            browser_timer: hour * 65 / 60,
-        }
+        Self { hour, token_ttl: hour * (7 * 24), cookie_max_age: hour, refresh_threshold: hour * 5 / 60, browser_timer: hour * 65 / 60 }
     }
 }
 
 /// Serves `app` until `shutdown` completes; connections still open then are dropped.
 /// A failed accept (the peer gone already, no descriptor left) is reported and does not end the server.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    app: Arc<LegacyApp>,
-    shutdown: impl Future<Output = ()>,
-) -> std::io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, app: Arc<LegacyApp>, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -88,9 +78,8 @@ pub(crate) async fn serve(
                         let answer = answer(&app, &request);
                         async move { Ok::<_, Infallible>(answer) }
                     });
-                    let connection = hyper::server::conn::http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .serve_connection(TokioIo::new(stream), service);
+                    let connection =
+                        hyper::server::conn::http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "demo backend: connection ended early");
                     }
@@ -117,17 +106,11 @@ fn answer(app: &LegacyApp, request: &Request<Incoming>) -> Answer {
         (&Method::GET, "/api/me") => me(app, headers),
         (&Method::POST, "/login") => login(app, headers),
         (&Method::POST, "/logout") => logout(app, headers),
-        _ => Ok(json_answer(
-            StatusCode::NOT_FOUND,
-            &json!({ "error": "not found" }),
-        )),
+        _ => Ok(json_answer(StatusCode::NOT_FOUND, &json!({ "error": "not found" }))),
     };
     outcome.unwrap_or_else(|error| {
         tracing::error!(%error, "demo backend: request failed");
-        json_answer(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            &json!({ "error": "internal" }),
-        )
+        json_answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": "internal" }))
     })
 }
 
@@ -162,19 +145,14 @@ fn config(app: &LegacyApp, headers: &HeaderMap) -> Answer {
 /// the browser drops the cookie days before the token comes within the threshold.
 fn me(app: &LegacyApp, headers: &HeaderMap) -> Result<Answer, Failure> {
     let Some(claims) = session(app, headers) else {
-        return Ok(json_answer(
-            StatusCode::UNAUTHORIZED,
-            &json!({ "error": "not logged in" }),
-        ));
+        return Ok(json_answer(StatusCode::UNAUTHORIZED, &json!({ "error": "not logged in" })));
     };
     let now = (app.now)();
     let mut answer = json_answer(StatusCode::OK, &about(&claims, now));
     let left = Duration::from_secs(claims.exp.saturating_sub(now));
     if left < app.clocks.refresh_threshold {
         let token = mint(app, claims.sid, now)?;
-        answer
-            .headers_mut()
-            .append(SET_COOKIE, login_cookie(app, &token)?);
+        answer.headers_mut().append(SET_COOKIE, login_cookie(app, &token)?);
     }
     Ok(answer)
 }
@@ -185,9 +163,7 @@ fn login(app: &LegacyApp, headers: &HeaderMap) -> Result<Answer, Failure> {
     let now = (app.now)();
     let token = mint(app, URL_SAFE_NO_PAD.encode(random), now)?;
     let mut answer = home_or_json(headers, &json!({ "loggedIn": true, "now": now }));
-    answer
-        .headers_mut()
-        .append(SET_COOKIE, login_cookie(app, &token)?);
+    answer.headers_mut().append(SET_COOKIE, login_cookie(app, &token)?);
     Ok(answer)
 }
 
@@ -222,11 +198,7 @@ fn mint(app: &LegacyApp, sid: String, now: u64) -> Result<String, Failure> {
         exp: now.saturating_add(app.clocks.token_ttl.as_secs()),
     };
     let key = EncodingKey::from_secret(&app.secret);
-    Ok(jsonwebtoken::encode(
-        &Header::new(Algorithm::HS256),
-        &claims,
-        &key,
-    )?)
+    Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?)
 }
 
 /// The session of the first cookie of our name whose token verifies.
@@ -247,9 +219,7 @@ fn verify(app: &LegacyApp, token: &str) -> Option<Claims> {
     // The library would ask the system's clock; this application has one of its own.
     validation.validate_exp = false;
     let key = DecodingKey::from_secret(&app.secret);
-    let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
-        .ok()?
-        .claims;
+    let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).ok()?.claims;
     ((app.now)() < claims.exp).then_some(claims)
 }
 
@@ -260,9 +230,7 @@ fn login_cookie(app: &LegacyApp, token: &str) -> Result<HeaderValue, Failure> {
 
 fn cookie(app: &LegacyApp, value: &str, max_age: u64) -> Result<HeaderValue, Failure> {
     let name = &app.cookie_name;
-    Ok(HeaderValue::try_from(format!(
-        "{name}={value}; Max-Age={max_age}; Path=/; HttpOnly; SameSite=Lax"
-    ))?)
+    Ok(HeaderValue::try_from(format!("{name}={value}; Max-Age={max_age}; Path=/; HttpOnly; SameSite=Lax"))?)
 }
 
 /// A form goes back to the page, a script gets JSON.
@@ -287,9 +255,7 @@ fn json_answer(status: StatusCode, body: &Value) -> Answer {
 }
 
 fn set(answer: &mut Answer, name: http::HeaderName, value: &'static str) {
-    answer
-        .headers_mut()
-        .insert(name, HeaderValue::from_static(value));
+    answer.headers_mut().insert(name, HeaderValue::from_static(value));
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -313,12 +279,7 @@ mod tests {
     }
 
     fn cookies(answer: &Answer) -> Vec<&str> {
-        answer
-            .headers()
-            .get_all(SET_COOKIE)
-            .iter()
-            .filter_map(|field| field.to_str().ok())
-            .collect()
+        answer.headers().get_all(SET_COOKIE).iter().filter_map(|field| field.to_str().ok()).collect()
     }
 
     fn with_token(token: &str) -> HeaderMap {
@@ -331,9 +292,7 @@ mod tests {
         let login = login(&app(1_000), &HeaderMap::new()).unwrap();
         assert_eq!(login.status(), StatusCode::SEE_OTHER);
         let cookies = cookies(&login);
-        let [cookie] = cookies.as_slice() else {
-            panic!("one cookie, not {cookies:?}")
-        };
+        let [cookie] = cookies.as_slice() else { panic!("one cookie, not {cookies:?}") };
         let (pair, attributes) = cookie.split_once(';').unwrap();
         assert_eq!(attributes, " Max-Age=20; Path=/; HttpOnly; SameSite=Lax");
 
@@ -341,10 +300,7 @@ mod tests {
         let claims = session(&app(1_000), &headers).unwrap();
         assert_eq!((claims.iat, claims.exp), (1_000, 1_000 + 7 * 24 * 20));
         assert!(session(&app(claims.exp - 1), &headers).is_some());
-        assert!(
-            session(&app(claims.exp), &headers).is_none(),
-            "exp is strict"
-        );
+        assert!(session(&app(claims.exp), &headers).is_none(), "exp is strict");
     }
 
     #[test]
@@ -353,24 +309,14 @@ mod tests {
         let exp = 1_000 + 7 * 24 * 20;
         for (now, refreshed) in [(1_019, 0), (exp - 2, 0), (exp - 1, 1)] {
             let answer = me(&app(now), &with_token(&token)).unwrap();
-            assert_eq!(
-                (answer.status(), cookies(&answer).len()),
-                (StatusCode::OK, refreshed),
-                "at {now}"
-            );
+            assert_eq!((answer.status(), cookies(&answer).len()), (StatusCode::OK, refreshed), "at {now}");
         }
-        assert_eq!(
-            me(&app(exp), &with_token(&token)).unwrap().status(),
-            StatusCode::UNAUTHORIZED
-        );
+        assert_eq!(me(&app(exp), &with_token(&token)).unwrap().status(), StatusCode::UNAUTHORIZED);
     }
 
     #[test]
     fn a_foreign_signature_is_nobody() {
-        let forger = LegacyApp {
-            secret: b"another-key-of-thirty-two-bytes!".to_vec(),
-            ..app(1_000)
-        };
+        let forger = LegacyApp { secret: b"another-key-of-thirty-two-bytes!".to_vec(), ..app(1_000) };
         let token = mint(&forger, "s".to_owned(), 1_000).unwrap();
         assert!(session(&app(1_000), &with_token(&token)).is_none());
     }

@@ -20,8 +20,12 @@ use tokio::net::TcpListener;
 /// One hour of the story.
 const HOUR: Duration = Duration::from_secs(20);
 /// The story's policy on that scale: TTL 2 h, threshold 1 h, heartbeat 10 min, buffer 5 min.
-const POLICY: [(&str, &str); 4] =
-    [("JWT_EXPIRES_IN", "40s"), ("SESSION_REFRESH_THRESHOLD", "20s"), ("SESSION_HEARTBEAT_INTERVAL", "3s"), ("SESSION_TIMEOUT_BUFFER", "2s")];
+const POLICY: [(&str, &str); 4] = [
+    ("JWT_EXPIRES_IN", "40s"),
+    ("SESSION_REFRESH_THRESHOLD", "20s"),
+    ("SESSION_HEARTBEAT_INTERVAL", "3s"),
+    ("SESSION_TIMEOUT_BUFFER", "2s"),
+];
 
 #[derive(Debug, clap::Args)]
 pub struct Options {

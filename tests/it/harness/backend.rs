@@ -54,11 +54,8 @@ impl Backend {
     /// Answers each request by the script, which sees its head and body as text.
     pub async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let backend = Self {
-            address: listener.local_addr().expect("bound").to_string(),
-            requests: Arc::default(),
-            connections: Arc::default(),
-        };
+        let backend =
+            Self { address: listener.local_addr().expect("bound").to_string(), requests: Arc::default(), connections: Arc::default() };
         let (requests, connections) = (Arc::clone(&backend.requests), Arc::clone(&backend.connections));
         let script: Arc<Script> = Arc::new(script);
         tokio::spawn(async move {

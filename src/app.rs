@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
+use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::server::ServerSettings;
 use crate::upstream::Upstream;
@@ -17,6 +18,7 @@ pub struct App {
     listener: TcpListener,
     admin_listener: TcpListener,
     proxy: Arc<Proxy>,
+    metrics: Arc<Metrics>,
     settings: ServerSettings,
 }
 
@@ -47,8 +49,9 @@ impl App {
     pub async fn with_listener(config: &Config, listener: TcpListener, clock: Arc<dyn Clock>) -> Result<Self, BindError> {
         let admin_listener = bind("SLIDECAR_ADMIN_LISTEN", config.admin_listen).await?;
         let upstream = Upstream::new(&config.upstream);
-        let proxy = Arc::new(Proxy::new(Arc::clone(&config.rules), config.endpoints.clone(), upstream, clock));
-        Ok(Self { listener, admin_listener, proxy, settings: config.server })
+        let metrics = Arc::new(Metrics::default());
+        let proxy = Proxy::new(Arc::clone(&config.rules), config.mode, config.endpoints.clone(), upstream, clock, Arc::clone(&metrics));
+        Ok(Self { listener, admin_listener, proxy: Arc::new(proxy), metrics, settings: config.server })
     }
 
     /// Where clients connect, with the port that was given for port 0.
@@ -63,7 +66,7 @@ impl App {
     /// Serves until `shutdown`, then drains; returns when nothing is in flight, or by the end of the drain.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let drain = Drain::default();
-        let admin = tokio::spawn(admin::serve(self.admin_listener, drain.clone()));
+        let admin = tokio::spawn(admin::serve(self.admin_listener, drain.clone(), self.metrics));
         let limit = self.settings.drain;
         let stopping = async {
             shutdown.await;

@@ -35,7 +35,7 @@
 //!  5  server  admin    connections; health
 //!  4  proxy            one request
 //!  3  endpoints  upstream      our own answers │ the backend
-//!  2  clock  drain  memory  telemetry     time, the stages of a stop, what the process remembers, logs
+//!  2  clock  drain  memory  metrics  telemetry     time, stages of a stop, what the process remembers, numbers, logs
 //!  1  session          THE RULES: bytes, values and `now` in, decisions out
 //! ```
 //!
@@ -50,6 +50,7 @@ pub mod config;
 pub mod drain;
 pub mod endpoints;
 pub mod memory;
+pub mod metrics;
 pub mod proxy;
 pub mod server;
 pub mod session;

@@ -1,9 +1,10 @@
-//! The admin port: health. It is for kubelets and operators, never for users.
+//! The admin port: health and metrics. It is for kubelets and operators, never for users.
 //!
 //! `/livez` says that the process answers; `/readyz` that it should get traffic, which does not depend on the backend,
 //! for that has a readiness of its own; `/startupz` that it has begun. `/readyz?verbose` names what is not ready.
 
 use crate::drain::{Drain, Stage};
+use crate::metrics::Metrics;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -11,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -18,7 +20,7 @@ use tokio::net::TcpListener;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves for ever; the caller ends it last, so that probes are answered to the end.
-pub async fn serve(listener: TcpListener, drain: Drain) -> Infallible {
+pub async fn serve(listener: TcpListener, drain: Drain, metrics: Arc<Metrics>) -> Infallible {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -28,10 +30,10 @@ pub async fn serve(listener: TcpListener, drain: Drain) -> Infallible {
                 continue;
             }
         };
-        let drain = drain.clone();
+        let (drain, metrics) = (drain.clone(), Arc::clone(&metrics));
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&request, drain.stage());
+                let answer = answer(&request, drain.stage(), &metrics);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let serving = http1::Builder::new()
@@ -45,24 +47,26 @@ pub async fn serve(listener: TcpListener, drain: Drain) -> Infallible {
     }
 }
 
-fn answer(request: &Request<Incoming>, stage: Stage) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, stage: Stage, metrics: &Metrics) -> Response<Full<Bytes>> {
     let is_verbose =
         request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
-    let (status, text) = match request.uri().path() {
-        "/livez" | "/startupz" => (StatusCode::OK, "ok\n"),
-        "/readyz" if stage == Stage::Serving => (StatusCode::OK, if is_verbose { "[+] serving\nready\n" } else { "ok\n" }),
-        "/readyz" => {
-            (StatusCode::SERVICE_UNAVAILABLE, if is_verbose { "[-] stopping: SIGTERM was received\nnot ready\n" } else { "not ready\n" })
-        }
-        _ => (StatusCode::NOT_FOUND, "not found; there are /livez, /readyz and /startupz\n"),
+    let text = |status: StatusCode, text: &'static str| (status, Full::from(text));
+    let (status, body) = match request.uri().path() {
+        _ if !matches!(*request.method(), Method::GET | Method::HEAD) => text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n"),
+        "/livez" | "/startupz" => text(StatusCode::OK, "ok\n"),
+        "/readyz" => match (stage, is_verbose) {
+            (Stage::Serving, false) => text(StatusCode::OK, "ok\n"),
+            (Stage::Serving, true) => text(StatusCode::OK, "[+] serving\nready\n"),
+            (_, false) => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            (_, true) => text(StatusCode::SERVICE_UNAVAILABLE, "[-] stopping: asked to by a signal\nnot ready\n"),
+        },
+        "/metrics" => (StatusCode::OK, Full::from(metrics.render())),
+        _ => text(StatusCode::NOT_FOUND, "not found; there are /livez, /readyz, /startupz and /metrics\n"),
     };
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (status, text) =
-        if is_read || status == StatusCode::NOT_FOUND { (status, text) } else { (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n") };
-    let mut response = Response::new(Full::from(text));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));

@@ -9,6 +9,7 @@ mod unknown;
 pub mod vars;
 
 use crate::endpoints::EndpointSettings;
+use crate::proxy::Mode;
 use crate::server::ServerSettings;
 use crate::session::keys::{Key, KeyProblem, KeyRing, weakness};
 use crate::session::paths::PathRules;
@@ -27,6 +28,7 @@ use vars::{Entry, Problem, Reader, Vars};
 pub struct Config {
     pub rules: Arc<Rules>,
     pub endpoints: EndpointSettings,
+    pub mode: Mode,
     pub server: ServerSettings,
     pub upstream: UpstreamSettings,
     pub listen: SocketAddr,
@@ -57,7 +59,8 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
     let mut warnings = Vec::new();
     let rules = rules(&mut reader, &mut warnings);
     let r = &mut reader;
-    let endpoints = r.get(&table::SESSION_ENDPOINTS).map(|prefix| EndpointSettings { prefix });
+    let origins = r.get(&table::SESSION_CLIENT_ORIGINS).unwrap_or_default();
+    let endpoints = r.get(&table::SESSION_ENDPOINTS).map(|prefix| EndpointSettings { prefix, origins });
     let upstream_authority = r.get(&table::SLIDECAR_UPSTREAM);
     let listen = r.get(&table::SLIDECAR_LISTEN);
     let admin_listen = r.get(&table::SLIDECAR_ADMIN_LISTEN);
@@ -68,6 +71,7 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
             "is SLIDECAR_LISTEN too; choose another port".to_owned(),
         );
     }
+    let mode = r.get(&table::SLIDECAR_MODE);
     let workers = r.get(&table::SLIDECAR_WORKERS).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let level = r.get(&table::SLIDECAR_LOG);
     let format = r.get(&table::SLIDECAR_LOG_FORMAT);
@@ -90,6 +94,7 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
         Some(Config {
             rules: Arc::new(rules?),
             endpoints: endpoints?,
+            mode: mode?,
             server: ServerSettings {
                 max_connections: max_connections?,
                 max_head: max_head?,

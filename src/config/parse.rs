@@ -1,6 +1,7 @@
 //! From a setting's text to its value. An error says what would be right; it never repeats the value.
 
 use super::table::LogFormat;
+use crate::proxy::Mode;
 use crate::session::Persistence;
 use crate::session::attributes::Attributes;
 use crate::session::duration;
@@ -116,6 +117,22 @@ pub fn endpoints(text: &str) -> Result<String, String> {
         Some(_) if text.len() > 1 => Ok(text.trim_end_matches('/').to_owned()),
         _ => Err("write a path such as /auth".to_owned()),
     }
+}
+
+pub fn mode(text: &str) -> Result<Mode, String> {
+    one_of(text, &[("enforce", Mode::Enforce), ("observe", Mode::Observe)])
+}
+
+pub fn origins(text: &str) -> Result<Vec<String>, String> {
+    list(text, origin, "write origins separated by commas, such as https://app.example.com, without a path")
+}
+
+/// As browsers write it: scheme, host, and the port where it is not the scheme's own.
+fn origin(text: &str) -> Option<String> {
+    let uri: http::Uri = text.parse().ok()?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let is_bare = uri.path() == "/" && uri.query().is_none() && !text.ends_with('/') && !text.contains('@');
+    (is_web && is_bare).then(|| text.to_ascii_lowercase())
 }
 
 pub fn upstream(text: &str) -> Result<http::uri::Authority, String> {

@@ -2,6 +2,7 @@
 //! `slidecar check` come from here or are held to it by a test.
 
 use super::parse;
+use crate::proxy::Mode;
 use crate::session::Persistence;
 use crate::session::attributes::Attributes;
 use crate::session::keys::{Algorithm, Secret};
@@ -112,12 +113,14 @@ settings! {
         SESSION_LOGOUT_PATHS: Vec<Prefix> = Default::Off, parse::prefixes, plain, "a 2xx or 3xx answer there is a logout even if the cookie is not deleted";
         SESSION_EXPIRED_PATHS: Vec<Prefix> = Default::Off, parse::prefixes, plain, "prefixes where a merely expired cookie still reaches the backend (legacy refresh and logout handlers)";
         SESSION_LOGIN_URL: LoginUrl = Default::Off, parse::login_url, plain, "where a navigation without a session is sent; {return} is replaced by the return address";
+        SESSION_CLIENT_ORIGINS: Vec<String> = Default::Off, parse::origins, plain, "other origins that may call the own endpoints with credentials, such as https://app.example.com";
         SESSION_ENDPOINTS: String = Default::Text("/auth"), parse::endpoints, plain, "prefix of slidecar's own endpoints";
     }
     Proxy {
         SLIDECAR_UPSTREAM: http::uri::Authority = Default::Required, parse::upstream, plain, "the backend, http://host:port";
         SLIDECAR_LISTEN: SocketAddr = Default::Text("0.0.0.0:8080"), parse::address, plain, "where clients connect";
-        SLIDECAR_ADMIN_LISTEN: SocketAddr = Default::Text("0.0.0.0:9180"), parse::address, plain, "health";
+        SLIDECAR_ADMIN_LISTEN: SocketAddr = Default::Text("0.0.0.0:9180"), parse::address, plain, "health and metrics";
+        SLIDECAR_MODE: Mode = Default::Text("enforce"), parse::mode, plain, "enforce, or observe: everything passes as it came, and log and counters say what enforce would have done";
         SLIDECAR_WORKERS: usize = Default::Derived("CPUs allowed to the container"), parse::count, plain, "threads that serve requests";
         SLIDECAR_LOG: tracing::Level = Default::Text("info"), parse::level, plain, "error, warn, info, debug or trace";
         SLIDECAR_LOG_FORMAT: LogFormat = Default::Text("json"), parse::log_format, plain, "json or text";

@@ -2,17 +2,18 @@
 
 use super::Call;
 use crate::session::hash::{Hasher, hex};
-use crate::session::policy::{Class, SessionPolicy};
+use crate::session::policy::Class;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-pub fn answer(call: &Call<'_>, policy: &SessionPolicy, class: Class) -> Response<Vec<u8>> {
+pub fn answer(call: &Call<'_>) -> Response<Vec<u8>> {
+    let class = call.verdict.session.as_ref().map_or(Class::Standard, |live| live.token.class);
     // Four integers always serialise.
-    let body = serde_json::to_vec(&policy.public(class)).unwrap_or_default();
+    let body = serde_json::to_vec(&call.rules.policy.public(class)).unwrap_or_default();
     let mut hash = Hasher::new("slidecar policy etag v1");
     hash.part(&body);
     let etag = format!("\"{}\"", hex(&hash.finish()[..8]));
 
-    let unchanged = names(call.headers, &etag);
+    let unchanged = names(&call.head.headers, &etag);
     let mut response = Response::new(if unchanged { Vec::new() } else { body });
     let headers = response.headers_mut();
     if let Ok(etag) = HeaderValue::from_str(&etag) {

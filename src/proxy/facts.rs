@@ -68,12 +68,12 @@ impl<'a> ResponseFields<'a> {
     }
 
     #[must_use]
-    pub fn facts(&self) -> ResponseFacts<'_> {
+    pub fn facts(&self, own: bool) -> ResponseFacts<'_> {
         let headers = &self.head.headers;
         let clears = headers.get_all(CLEAR_SITE_DATA).iter().flat_map(list);
         ResponseFacts {
             status: self.head.status.as_u16(),
-            own: false,
+            own,
             set_cookies: &self.set_cookies,
             cache: CacheFacts {
                 cache_control: &self.cache_control,

@@ -5,32 +5,46 @@ use super::facts::{self, ResponseFields};
 use super::finish::finish;
 use super::headers::remove_hop_by_hop;
 use super::prepare::prepare;
+use super::report::Reporter;
 use super::{AnswerBody, gate, tunnel};
 use crate::clock::{Clock, Stopwatch};
 use crate::endpoints::{Call, Endpoint, EndpointSettings};
 use crate::memory::{Memory, SignatureMemo};
+use crate::metrics::Metrics;
 use crate::session::decide::{Forward, Verdict, decide};
-use crate::session::outcome::{Event, Outcome};
-use crate::session::policy::Class;
+use crate::session::outcome::Outcome;
 use crate::session::settle::settle;
+use crate::session::time::UnixMillis;
 use crate::session::{Rules, Surroundings};
 use crate::upstream::{Upstream, UpstreamError};
-use http::{HeaderValue, Request, Response, StatusCode, header, request};
+use http::{HeaderValue, Request, Response, StatusCode, header, request, response};
 use hyper::body::Incoming;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Everything that a request needs.
 pub struct Proxy {
-    pub rules: Arc<Rules>,
-    pub endpoints: EndpointSettings,
-    pub upstream: Upstream,
-    pub clock: Arc<dyn Clock>,
-    pub memory: Memory,
-    pub signatures: SignatureMemo,
+    rules: Arc<Rules>,
+    mode: Mode,
+    endpoints: EndpointSettings,
+    upstream: Upstream,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    memory: Memory,
+    signatures: SignatureMemo,
+    reporter: Reporter,
     /// Tells this process's requests from another's.
     instance: String,
     requests: AtomicU64,
+}
+
+/// `SLIDECAR_MODE`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Enforce,
+    /// Everything passes as it came; only log and counters say what would have been done.
+    Observe,
 }
 
 /// What the connection says about the client.
@@ -41,17 +55,27 @@ pub struct Peer {
 
 impl Proxy {
     #[must_use]
-    pub fn new(rules: Arc<Rules>, endpoints: EndpointSettings, upstream: Upstream, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        rules: Arc<Rules>,
+        mode: Mode,
+        endpoints: EndpointSettings,
+        upstream: Upstream,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let mut instance = [0; 4];
         // Without randomness the ids are merely less telling.
         let _ = aws_lc_rs::rand::fill(&mut instance);
         Self {
             rules,
+            mode,
             endpoints,
             upstream,
             clock,
+            metrics,
             memory: Memory::default(),
             signatures: SignatureMemo::default(),
+            reporter: Reporter::default(),
             instance: crate::session::hash::hex(&instance),
             requests: AtomicU64::new(0),
         }
@@ -72,6 +96,7 @@ impl Proxy {
                 respond(&error, &id)
             }
         };
+        self.count(&said, &path);
         tracing::info!(
             event = "request",
             id,
@@ -82,6 +107,7 @@ impl Proxy {
             reason = said.outcome.map(Outcome::reason),
             family = said.family,
             error = said.error,
+            observed = (self.mode == Mode::Observe).then_some(true),
             ms = watch.elapsed().as_millis(),
         );
         response
@@ -102,16 +128,22 @@ impl Proxy {
         let around = Surroundings { ended: &self.memory, signer: &self.signatures, learned: learned.as_ref() };
         let verdict = decide(&self.rules, &around, &facts, now);
         said.hear(&verdict);
-        report(&verdict.events);
+        self.reporter.report(&verdict.events, now);
         if let Some(endpoint) = endpoint {
-            return Ok(self.answer(endpoint, &head, &verdict));
+            return Ok(self.answer(endpoint, &head, &verdict, &around, now, said));
         }
-        if let Some(answer) = refuse(&verdict.forward)? {
-            return Ok(answer);
-        }
-        // 6 prepare, 7 upstream
+        // 6 prepare
         let upgrade = tunnel::asked_for(&head);
-        prepare(&mut head.headers, &verdict.forward, upgrade.as_ref());
+        match self.mode {
+            Mode::Enforce => {
+                if let Some(answer) = refuse(&verdict.forward)? {
+                    return Ok(answer);
+                }
+                prepare(&mut head.headers, &verdict.forward, upgrade.as_ref());
+            }
+            Mode::Observe => super::prepare::connect(&mut head.headers, upgrade.as_ref()),
+        }
+        // 7 upstream
         let client = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
         let mut response = self.upstream.send(Request::from_parts(head, body)).await.map_err(ProxyError::Upstream)?;
         let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -119,9 +151,14 @@ impl Proxy {
             return Err(ProxyError::Upstream(UpstreamError::Broken));
         }
         let backend = is_tunnel.then(|| hyper::upgrade::on(&mut response));
-        // 8 settle, 9 finish
         let (mut head, body) = response.into_parts();
-        self.settle(&mut head, &verdict, &around, said);
+        // A response with both framings was read as chunked; a length that contradicts it must not go on.
+        if head.headers.contains_key(header::TRANSFER_ENCODING) {
+            super::headers::retain(&mut head.headers, |name, _| *name != header::CONTENT_LENGTH);
+        }
+        remove_hop_by_hop(&mut head.headers);
+        // 8 settle, 9 finish
+        self.settle(&mut head, &verdict, &around, false, said);
         if let (Some(backend), Some(client)) = (backend, client) {
             let protocol = upgrade.unwrap_or_else(|| HeaderValue::from_static("websocket"));
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -131,26 +168,41 @@ impl Proxy {
         Ok(Response::from_parts(head, AnswerBody::Backend(body)))
     }
 
-    fn settle(&self, head: &mut http::response::Parts, verdict: &Verdict, around: &Surroundings<'_>, said: &mut Said) {
-        // A response with both framings was read as chunked; a length that contradicts it must not go on.
-        if head.headers.contains_key(header::TRANSFER_ENCODING) {
-            super::headers::retain(&mut head.headers, |name, _| *name != header::CONTENT_LENGTH);
-        }
-        remove_hop_by_hop(&mut head.headers);
-        let now = self.clock.now();
-        let fields = ResponseFields::of(head);
-        let settlement = settle(&self.rules, around, verdict, &fields.facts(), now);
-        drop(fields);
-        self.memory.apply(&settlement.effects, now);
-        report(&settlement.events);
-        said.outcome = Some(settlement.outcome);
-        finish(&mut head.headers, &settlement, self.rules.policy.version());
+    fn answer(
+        &self,
+        endpoint: Endpoint,
+        head: &request::Parts,
+        verdict: &Verdict,
+        around: &Surroundings<'_>,
+        now: UnixMillis,
+        said: &mut Said,
+    ) -> Response<AnswerBody> {
+        let call = Call { head, rules: &self.rules, verdict, now };
+        let (mut head, body) = self.endpoints.answer(endpoint, &call).into_parts();
+        self.settle(&mut head, verdict, around, !endpoint.is_activity(), said);
+        Response::from_parts(head, AnswerBody::own(body))
     }
 
-    fn answer(&self, endpoint: Endpoint, head: &request::Parts, verdict: &Verdict) -> Response<AnswerBody> {
-        let class = verdict.session.as_ref().map_or(Class::Standard, |live| live.token.class);
-        let call = Call { method: &head.method, headers: &head.headers };
-        endpoint.answer(&call, &self.rules, class).map(AnswerBody::own)
+    /// `own`: the answer is ours and says nothing about the session.
+    fn settle(&self, head: &mut response::Parts, verdict: &Verdict, around: &Surroundings<'_>, own: bool, said: &mut Said) {
+        let now = self.clock.now();
+        let fields = ResponseFields::of(head);
+        let settlement = settle(&self.rules, around, verdict, &fields.facts(own), now);
+        self.memory.apply(&settlement.effects, now);
+        self.reporter.report(&settlement.events, now);
+        said.outcome = Some(settlement.outcome);
+        if self.mode == Mode::Enforce {
+            finish(&mut head.headers, &settlement, self.rules.policy.version());
+        }
+    }
+
+    fn count(&self, said: &Said, path: &str) {
+        if let Some(outcome) = said.outcome {
+            self.metrics.decided(outcome);
+            if matches!(outcome, Outcome::Renewed(_)) {
+                self.metrics.renewed(path);
+            }
+        }
     }
 }
 
@@ -184,30 +236,6 @@ fn refuse(forward: &Forward) -> Result<Option<Response<AnswerBody>>, ProxyError>
             }
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             Ok(Some(response))
-        }
-    }
-}
-
-fn report(events: &[Event]) {
-    for event in events {
-        match event {
-            Event::TtlMismatch { token_seconds, policy_seconds } => tracing::warn!(
-                event = "session_ttl_mismatch",
-                token_seconds,
-                policy_seconds,
-                detail = "the backend's token outlives JWT_EXPIRES_IN and was shortened to it",
-            ),
-            Event::TokenUnverified => tracing::warn!(
-                event = "session_token_unverified",
-                detail = "the backend's token does not verify with JWT_SECRET and JWT_ALGORITHM: requests that carry it count as anonymous",
-            ),
-            Event::TokenUnusable(why) => tracing::warn!(event = "session_token_unusable", reason = why.word()),
-            Event::MaxAgeFallback(why) => tracing::warn!(event = "cookie_maxage_fallback", reason = why.word()),
-            Event::NoOrigin => tracing::warn!(
-                event = "no_origin",
-                detail = "SESSION_ABSOLUTE_TIMEOUT is set and the token has none of auth_time, orig_iat, iat: it is never renewed",
-            ),
-            Event::CompanionRejected => tracing::warn!(event = "companion_rejected"),
         }
     }
 }

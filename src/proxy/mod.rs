@@ -1,4 +1,4 @@
-//! One request, from its head to its answer. [`handle`] is the only file that knows the order; every other is entered
+//! One request, from its head to its answer. `handle` is the only file that knows the order; every other is entered
 //! once on the way in and at most once on the way out.
 
 mod body;
@@ -9,7 +9,8 @@ mod gate;
 mod handle;
 mod headers;
 mod prepare;
+mod report;
 mod tunnel;
 
 pub use body::AnswerBody;
-pub use handle::{Peer, Proxy};
+pub use handle::{Mode, Peer, Proxy};

@@ -7,6 +7,7 @@ use super::keys::KeyRole;
 use super::mint::{Minted, mint, renewed_exp};
 use super::outcome::{Dead as DeadWord, Event, Foreign, Outcome, Refused, Renewed};
 use super::paths::{PathFacts, Spelling, spelling};
+use super::settle::set_cookie_line;
 use super::signs::{Method, Signs};
 use super::time::{Span, UnixMillis};
 use super::token::{Dead, NotOurs, Reading, SessionToken, read};
@@ -84,6 +85,15 @@ pub enum Due {
     Passive,
     /// Two sessions of different families came together.
     Ambiguous,
+}
+
+impl Verdict {
+    /// A `Set-Cookie` line that deletes C where the backend put it, as far as that is known.
+    #[must_use]
+    pub fn deletion(&self, name: &str) -> Vec<u8> {
+        let attributes = self.session.as_ref().map_or(&self.expected, |live| &live.attributes);
+        set_cookie_line(name, b"", attributes, Some(Span::ZERO))
+    }
 }
 
 impl Live {

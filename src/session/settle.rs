@@ -432,7 +432,7 @@ impl Settling<'_> {
 }
 
 /// `name=value; Max-Age=…; attributes`; a deletion if there is no value.
-fn set_cookie_line(name: &str, value: &[u8], attributes: &Attributes, age: Option<Span>) -> Vec<u8> {
+pub(super) fn set_cookie_line(name: &str, value: &[u8], attributes: &Attributes, age: Option<Span>) -> Vec<u8> {
     let mut line = [name.as_bytes(), b"=", value].concat();
     if let Some(age) = age {
         let least = if value.is_empty() { 0 } else { 1 };

@@ -770,3 +770,182 @@ async fn e1_the_policy_endpoint_answers_exactly_and_only_there() {
         assert!(backend.requests().pop().unwrap_or_default().starts_with(&format!("GET {path} ")), "{path}");
     }
 }
+
+/// A POST without a body to one of our own.
+async fn post(sidecar: &Sidecar, path: &str, fields: &[(&str, &str)]) -> Answer {
+    let fields = [fields, &[("Content-Length", "0")]].concat();
+    sidecar.client().await.request("POST", path, &fields).await
+}
+
+#[tokio::test]
+async fn e1_status_tells_the_clocks_and_is_no_activity() {
+    let (sidecar, backend, session) = quiet(&[("SESSION_ABSOLUTE_TIMEOUT", "12h")]).await;
+    sidecar.pass(1000);
+    let status = async |cookies: &str| sidecar.get("/auth/session-status", cookies).await;
+    let answer = status(&session).await;
+    let expected = r#"{"active":true,"class":"standard","expiresInMs":6200000,"renewsInMs":2600000,"absoluteExpiresInMs":42200000}"#;
+    assert_eq!((answer.text().as_str(), answer.field("cache-control")), (expected, Some("no-store")));
+    sidecar.pass(4000);
+    let answer = status(&session).await;
+    assert_eq!((answer.json()["renewsInMs"].as_u64(), answer.all("set-cookie").count()), (Some(0), 0));
+    sidecar.pass(TTL);
+    assert_eq!(status(&session).await.text(), r#"{"active":false,"reason":"expired"}"#);
+    assert_eq!(status("").await.text(), r#"{"active":false,"reason":"no_cookie"}"#);
+    assert!(backend.requests().is_empty());
+}
+
+#[tokio::test]
+async fn e1_a_heartbeat_is_activity() {
+    let (sidecar, backend, session) = quiet(&[]).await;
+    let beat = async |fields: &[(&str, &str)]| post(&sidecar, "/auth/session-heartbeat", fields).await;
+    let early = beat(&[("Cookie", &session)]).await;
+    assert_eq!((early.status, early.all("set-cookie").count(), early.field("session-expires-in")), (204, 0, Some("7200")));
+    sidecar.pass(4000);
+    let due = beat(&[("Cookie", &session)]).await;
+    assert_eq!((due.status, due.cookie("session")), (204, session_token(NOW, NOW + 4000 + TTL).as_str()));
+    assert_eq!(due.field("cache-control"), Some("no-store, private"));
+    assert_eq!(beat(&[("Cookie", &session), ("Session-Passive", "1")]).await.all("set-cookie").count(), 0);
+    let nobody = beat(&[]).await;
+    assert_eq!((nobody.status, nobody.json()["reason"].as_str()), (401, Some("no_cookie")));
+    let get = sidecar.get("/auth/session-heartbeat", &session).await;
+    assert_eq!((get.status, get.field("allow")), (405, Some("POST")));
+    assert!(backend.requests().is_empty());
+}
+
+#[tokio::test]
+async fn e1_l1_our_own_logout_deletes_the_cookie_and_remembers() {
+    let (sidecar, backend, session) = quiet(&[]).await;
+    let answer = post(&sidecar, "/auth/session-logout", &[("Cookie", &session)]).await;
+    assert_eq!((answer.status, answer.field("session-expires-in")), (204, None));
+    assert_eq!(answer.cookie_lines("session"), ["session=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"]);
+    let tombstone = carried(&answer, "session_x");
+    assert!(backend.requests().is_empty());
+    let replica = sidecar.replica(&backend.address, &[]).await;
+    replica.get("/", &format!("{session}; {tombstone}")).await;
+    assert_eq!(backend.last_cookies(), None);
+    sidecar.get("/", &session).await;
+    assert_eq!(backend.last_cookies(), None);
+    // Without a session it only makes sure that nothing is left.
+    let again = post(&sidecar, "/auth/session-logout", &[]).await;
+    assert_eq!((again.status, again.all("set-cookie").count()), (204, 1));
+}
+
+#[tokio::test]
+async fn e1_our_own_logout_deletes_the_cookie_where_the_backend_put_it() {
+    let backend = setting(&[&format!("session={}; Path=/app; Secure; Max-Age=9", session_token(NOW, NOW + TTL))]).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let login = sidecar.get("/login", "").await;
+    let cookies = format!("{}; {}", carried(&login, "session"), carried(&login, "session_s"));
+    let replica = sidecar.replica(&backend.address, &[]).await;
+    let answer = post(&replica, "/auth/session-logout", &[("Cookie", &cookies)]).await;
+    assert_eq!(answer.cookie_lines("session"), ["session=; Max-Age=0; Path=/app; Secure"]);
+    assert_eq!(answer.cookie_lines("session_s"), ["session_s=; Max-Age=0; Path=/app; Secure; HttpOnly"]);
+    assert!(answer.cookie_lines("session_x")[0].ends_with("; Path=/app; Secure; HttpOnly"));
+}
+
+#[tokio::test]
+async fn e2_foreign_pages_cannot_act_and_listed_ones_can_call() {
+    let (sidecar, _backend, session) = quiet(&[("SESSION_CLIENT_ORIGINS", "https://front.example,http://localhost:5173")]).await;
+    let foreign = post(&sidecar, "/auth/session-logout", &[("Cookie", &session), ("Origin", "https://evil.example")]).await;
+    assert_eq!((foreign.status, foreign.json()["reason"].as_str(), foreign.all("set-cookie").count()), (403, Some("cross_site"), 0));
+    assert!(sidecar.get("/", &session).await.field("session-expires-in").is_some(), "still logged in");
+
+    let front = ("Origin", "https://front.example");
+    let listed = post(&sidecar, "/auth/session-heartbeat", &[("Cookie", &session), front, ("Sec-Fetch-Site", "cross-site")]).await;
+    assert_eq!((listed.status, listed.field("access-control-allow-origin")), (204, Some("https://front.example")));
+    assert_eq!(listed.field("access-control-allow-credentials"), Some("true"));
+    assert_eq!(listed.field("timing-allow-origin"), Some("https://front.example"));
+    assert!(listed.field("access-control-expose-headers").is_some_and(|names| names.contains("Session-Expires-In")));
+
+    let ask = [front, ("Access-Control-Request-Method", "POST"), ("Access-Control-Request-Headers", "session-passive")];
+    let preflight = sidecar.client().await.request("OPTIONS", "/auth/session-heartbeat", &ask).await;
+    assert_eq!((preflight.status, preflight.field("access-control-allow-methods")), (204, Some("POST")));
+    assert_eq!(preflight.field("access-control-allow-origin"), Some("https://front.example"));
+    let ask = [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "POST")];
+    let preflight = sidecar.client().await.request("OPTIONS", "/auth/session-heartbeat", &ask).await;
+    assert_eq!((preflight.status, preflight.field("access-control-allow-origin")), (405, None));
+
+    let policy = sidecar.client().await.request("GET", "/auth/session-policy", &[front]).await;
+    assert_eq!(policy.field("access-control-allow-origin"), Some("https://front.example"));
+    assert_eq!(policy.all("vary").collect::<Vec<_>>(), ["Cookie", "Origin"]);
+}
+
+// Failing well, and only watching.
+
+#[tokio::test]
+async fn p2_m5_a_renewal_that_cannot_be_made_never_fails_the_request() {
+    let (sidecar, backend, _) = quiet(&[]).await;
+    // Two bytes of base64 below what a browser keeps: a token with iat and exp of the same digits fits, a login of ours
+    // with orig_iat would not.
+    let bump = sidecar.replica(&backend.address, &[("JWT_IAT", "bump")]).await;
+    let fill = |count: usize| token(&format!(r#"{{"sub":"{}","iat":{NOW},"exp":{}}}"#, "x".repeat(count), NOW + TTL));
+    let longest = (2900..3100).map(fill).take_while(|token| token.len() + "session=".len() <= 4096).last().expect("one fits");
+    sidecar.pass(4000);
+    let session = format!("session={longest}");
+    let kept = sidecar.get("/", &session).await;
+    assert_eq!((kept.status, kept.cookie_lines("session").len()), (200, 1));
+    let too_long = bump.get("/", &session).await;
+    assert_eq!((too_long.status, too_long.all("set-cookie").count()), (200, 0));
+    assert_eq!(backend.last_cookies().unwrap(), session);
+    let metrics = crate::harness::Client::to(&bump.admin).await.request("GET", "/metrics", &[]).await.text();
+    assert!(metrics.contains("slidecar_session_decisions_total{decision=\"kept\",reason=\"too_long\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn m2_a_cap_without_an_origin_means_no_renewal() {
+    let (sidecar, _backend, _) = quiet(&[("SESSION_ABSOLUTE_TIMEOUT", "12h")]).await;
+    let session = format!("session={}", token(&format!(r#"{{"sub":"ada","exp":{}}}"#, NOW + 60)));
+    let answer = sidecar.get("/", &session).await;
+    assert_eq!((answer.status, answer.all("set-cookie").count()), (200, 0));
+    assert!(decisions(&sidecar).await.contains(&"kept no_origin 1".to_owned()));
+}
+
+/// The decisions counted so far, as `decision reason count`.
+async fn decisions(sidecar: &Sidecar) -> Vec<String> {
+    let text = crate::harness::Client::to(&sidecar.admin).await.request("GET", "/metrics", &[]).await.text();
+    let counted = text.lines().filter_map(|line| line.strip_prefix("slidecar_session_decisions_total{"));
+    let words = counted.map(|line| line.replace("decision=\"", "").replace("\",reason=\"", " ").replace("\"}", ""));
+    words.filter(|line| !line.ends_with(" 0")).collect()
+}
+
+#[tokio::test]
+async fn observe_changes_nothing_and_says_what_would_have_been() {
+    let fields: &[(&str, &str)] = &[("Set-Cookie", "other=1"), ("Cache-Control", "public")];
+    let backend = Backend::saying("200 OK", fields, "x").await;
+    let settings = [("SLIDECAR_MODE", "observe"), ("SESSION_PROTECTED_PATHS", "/app")];
+    let sidecar = Sidecar::before(&backend.address, &settings).await;
+    let session = session_token(NOW, NOW + TTL);
+    sidecar.pass(TTL - 5);
+    let cookies = format!("a=1; session={session}; session_s=x; session=broken");
+    let fields = [("Cookie", cookies.as_str()), ("X-Order", "1")];
+    let answer = sidecar.client().await.request("GET", "/app", &fields).await;
+    assert_eq!(answer.all("set-cookie").collect::<Vec<_>>(), ["other=1"]);
+    assert_eq!((answer.field("cache-control"), answer.field("session-expires-in")), (Some("public"), None));
+    assert_eq!(backend.request(), format!("GET /app HTTP/1.1\r\nHost: app.example\r\nCookie: {cookies}\r\nX-Order: 1\r\n\r\n"));
+
+    let passive = [("Cookie", "session=x"), ("Session-Passive", "1")];
+    assert_eq!(sidecar.client().await.request("GET", "/app/%zz", &passive).await.status, 200, "refused by enforce");
+    assert!(backend.requests()[1].contains("Session-Passive: 1\r\n"));
+    let week = setting(&[&format!("session={}; Max-Age=9", session_token(NOW, NOW + 604_800))]).await;
+    let login = sidecar.replica(&week.address, &settings).await;
+    let line = format!("session={}; Max-Age=9", session_token(NOW, NOW + 604_800));
+    assert_eq!(login.get("/login", "").await.all("set-cookie").collect::<Vec<_>>(), [line]);
+    assert_eq!(decisions(&login).await, ["login clamped 1"]);
+    assert_eq!(decisions(&sidecar).await.len(), 2);
+    assert!(decisions(&sidecar).await.contains(&"renewed threshold 1".to_owned()), "{:?}", decisions(&sidecar).await);
+    assert_eq!(sidecar.get("/auth/session-policy", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn o1_what_keeps_sessions_alive_is_counted_by_route() {
+    let (sidecar, _backend, session) = quiet(&[]).await;
+    sidecar.pass(4000);
+    for path in ["/users/17", "/users/18?x=1", "/"] {
+        sidecar.get(path, &session).await;
+    }
+    let text = crate::harness::Client::to(&sidecar.admin).await.request("GET", "/metrics", &[]).await.text();
+    assert!(
+        text.contains("slidecar_renewals_total{route=\"/users/:id\"} 2") && text.contains("slidecar_renewals_total{route=\"/\"} 1"),
+        "{text}"
+    );
+}

@@ -1,0 +1,93 @@
+//! Events that an operator should hear about, in the words of the documents. What any client can cause is said at most
+//! once in a while, so that nobody can fill a log.
+
+use crate::session::outcome::Event;
+use crate::session::time::{Span, UnixMillis};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// The least time between two events of one kind that clients can cause.
+const QUIET: Span = Span::from_secs(10);
+
+/// Says events, and keeps silent about repetitions.
+#[derive(Debug, Default)]
+pub struct Reporter(Mutex<HashMap<&'static str, Heard>>);
+
+#[derive(Debug)]
+struct Heard {
+    quiet_until: UnixMillis,
+    suppressed: u64,
+}
+
+impl Reporter {
+    pub fn report(&self, events: &[Event], now: UnixMillis) {
+        for event in events {
+            self.say(event, now);
+        }
+    }
+
+    fn say(&self, event: &Event, now: UnixMillis) {
+        match event {
+            Event::TtlMismatch { token_seconds, policy_seconds } => tracing::warn!(
+                event = "session_ttl_mismatch",
+                token_seconds,
+                policy_seconds,
+                detail = "the backend's token outlives JWT_EXPIRES_IN and was shortened to it",
+            ),
+            Event::TokenUnverified => tracing::warn!(
+                event = "session_token_unverified",
+                detail = "the backend's token does not verify with JWT_SECRET and JWT_ALGORITHM: requests that carry it count as anonymous",
+            ),
+            Event::MaxAgeFallback(why) => tracing::warn!(event = "cookie_maxage_fallback", reason = why.word()),
+            Event::TokenUnusable(why) => {
+                if let Some(suppressed) = self.turn("session_token_unusable", now) {
+                    tracing::warn!(event = "session_token_unusable", reason = why.word(), suppressed);
+                }
+            }
+            Event::NoOrigin => {
+                if let Some(suppressed) = self.turn("no_origin", now) {
+                    tracing::warn!(
+                        event = "no_origin",
+                        suppressed,
+                        detail = "SESSION_ABSOLUTE_TIMEOUT is set and the token has none of auth_time, orig_iat, iat: it is never renewed",
+                    );
+                }
+            }
+            Event::CompanionRejected => {
+                if let Some(suppressed) = self.turn("companion_rejected", now) {
+                    tracing::warn!(event = "companion_rejected", suppressed);
+                }
+            }
+        }
+    }
+
+    /// How many were kept silent before this one; `None` if this one is to be.
+    fn turn(&self, kind: &'static str, now: UnixMillis) -> Option<u64> {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard.get_mut(kind) {
+            Some(last) if now < last.quiet_until => {
+                last.suppressed = last.suppressed.saturating_add(1);
+                None
+            }
+            last => {
+                let suppressed = last.map_or(0, |last| last.suppressed);
+                heard.insert(kind, Heard { quiet_until: now.plus(QUIET), suppressed: 0 });
+                Some(suppressed)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q8_what_clients_cause_is_said_once_in_a_while() {
+        let reporter = Reporter::default();
+        let turn = |kind, second: i64| reporter.turn(kind, UnixMillis::new(second * 1000));
+        assert_eq!(turn("a", 0), Some(0));
+        assert_eq!((turn("a", 5), turn("a", 9), turn("b", 9)), (None, None, Some(0)));
+        assert_eq!((turn("a", 10), turn("a", 11), turn("a", 30)), (Some(2), None, Some(1)));
+    }
+}

@@ -1,6 +1,7 @@
 //! Tests at the boundary: a client, slidecar and a backend, over real sockets.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic that says what was expected")]
 
+mod acceptance;
 mod boot;
 mod harness;
 mod house;

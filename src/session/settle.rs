@@ -42,7 +42,7 @@ pub struct Settlement {
     pub lines: Vec<Option<Vec<u8>>>,
     /// `Set-Cookie` fields of our own.
     pub added: Vec<Vec<u8>>,
-    /// The response carries C: no cache may keep it (SPEC H1).
+    /// The response carries C or a companion: no cache may keep it (SPEC H1).
     pub uncacheable: bool,
     pub outcome: Outcome,
     /// What the page may know of the session's end; `None` without one, or where a shared cache may store the answer.
@@ -289,7 +289,7 @@ impl Settling<'_> {
             self.add_tombstones(&self.verdict.tombstones.with(&live.token.family), &live.attributes);
             if self.verdict.has_companion {
                 let name = self.rules.cookie.companion_name();
-                self.out.added.push(set_cookie_line(&name, b"", &live.attributes.for_companion(), Some(Span::ZERO)));
+                self.add(set_cookie_line(&name, b"", &live.attributes.for_companion(), Some(Span::ZERO)));
             }
         }
         self.end_everywhere(live);
@@ -313,8 +313,7 @@ impl Settling<'_> {
             Ok((minted, why)) => {
                 let age = live.persistent.then(|| self.now.until(minted.exp));
                 let line = set_cookie_line(&self.rules.cookie.name, &minted.text, &live.attributes, age);
-                self.out.added.push(line);
-                self.out.uncacheable = true;
+                self.add(line);
                 self.out.outcome = Outcome::Renewed(why);
                 self.end = Some(minted.exp);
                 self.renew_companion(live, minted.exp);
@@ -380,10 +379,16 @@ impl Settling<'_> {
 
 /// The cookies of our own.
 impl Settling<'_> {
+    /// A line of ours is one person's as much as C is.
+    fn add(&mut self, line: Vec<u8>) {
+        self.out.added.push(line);
+        self.out.uncacheable = true;
+    }
+
     fn add_tombstones(&mut self, tombstones: &Tombstones, attributes: &Attributes) {
         let age = if tombstones.is_empty() { Span::ZERO } else { self.rules.policy.longest_ttl().plus(TOMBSTONE_GRACE) };
         let name = self.rules.cookie.tombstones_name();
-        self.out.added.push(set_cookie_line(&name, &tombstones.encode(), &attributes.for_companion(), Some(age)));
+        self.add(set_cookie_line(&name, &tombstones.encode(), &attributes.for_companion(), Some(age)));
     }
 
     /// SPEC K6: a companion is only needed where the settings do not already say how C is set.
@@ -393,7 +398,7 @@ impl Settling<'_> {
             self.add_companion(&started.companion, &started.family, started.end);
         } else if self.verdict.has_companion {
             let name = self.rules.cookie.companion_name();
-            self.out.added.push(set_cookie_line(&name, b"", &self.expected().for_companion(), Some(Span::ZERO)));
+            self.add(set_cookie_line(&name, b"", &self.expected().for_companion(), Some(Span::ZERO)));
         }
     }
 
@@ -407,7 +412,7 @@ impl Settling<'_> {
     fn add_companion(&mut self, companion: &Companion, family: &Family, end: UnixSeconds) {
         let age = companion.persistent.then(|| self.now.until(end));
         let value = companion.encode(family, &self.rules.keys);
-        self.out.added.push(set_cookie_line(&self.rules.cookie.companion_name(), &value, &companion.attributes.for_companion(), age));
+        self.add(set_cookie_line(&self.rules.cookie.companion_name(), &value, &companion.attributes.for_companion(), age));
     }
 }
 

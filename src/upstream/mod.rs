@@ -6,7 +6,7 @@
 use crate::session::time::Span;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -81,6 +81,12 @@ impl Upstream {
         uri.path_and_query = Some(path);
         head.uri = Uri::from_parts(uri).map_err(|_| UpstreamError::Broken)?;
         head.version = http::Version::HTTP_11;
+        // An HTTP/1.0 client may have named no host; HTTP/1.1 demands one.
+        if !head.headers.contains_key(header::HOST)
+            && let Ok(host) = HeaderValue::from_str(self.authority.as_str())
+        {
+            head.headers.insert(header::HOST, host);
+        }
 
         let (sent, was_sent) = oneshot::channel();
         let answer = self.client.request(Request::from_parts(head, ReportingBody { body, sent: Some(sent) }));

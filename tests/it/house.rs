@@ -163,6 +163,15 @@ fn the_reference_file_lists_every_setting_as_the_table_has_it() {
 }
 
 #[test]
+fn o1_the_readme_lists_every_word() {
+    let readme = read("README.md");
+    for outcome in slidecar::session::outcome::Outcome::all() {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{}` |", outcome.decision())));
+        assert!(row.is_some_and(|row| row.contains(&format!("`{}`", outcome.reason()))), "{outcome:?}");
+    }
+}
+
+#[test]
 fn every_default_is_read_by_its_own_parser() {
     let vars: std::collections::HashMap<String, String> =
         [("JWT_SECRET", "a secret of at least thirty-two bytes"), ("SLIDECAR_UPSTREAM", "http://127.0.0.1:3000")]

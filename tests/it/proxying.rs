@@ -175,6 +175,17 @@ async fn t3_a_refused_message_never_reaches_the_backend_and_closes_the_connectio
 }
 
 #[tokio::test]
+async fn t6_an_http_1_0_client_is_served() {
+    let backend = Backend::start(|_| Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let mut client = sidecar.client().await;
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    let text = String::from_utf8(client.rest().await).unwrap();
+    assert!(text.starts_with("HTTP/1.0 200 OK\r\n") && text.ends_with("\r\n\r\nhello"), "{text:?}");
+    assert_eq!(backend.request().to_ascii_lowercase(), format!("get / http/1.1\r\nhost: {}\r\n\r\n", backend.address));
+}
+
+#[tokio::test]
 async fn t3_one_message_in_is_one_message_out() {
     let backend = Backend::saying("200 OK", &[], "x").await;
     let sidecar = Sidecar::before(&backend.address, &[]).await;

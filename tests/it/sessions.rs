@@ -566,7 +566,7 @@ fn carried(answer: &Answer, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn l1_a_late_answer_cannot_bring_a_session_back() {
+async fn l1_l4_a_late_answer_cannot_bring_a_session_back() {
     let gate = Arc::new(Notify::new());
     let held = Arc::clone(&gate);
     let backend = Backend::start(move |request| {
@@ -614,6 +614,7 @@ async fn l1_a_logout_path_is_a_logout_even_if_the_cookie_stays() {
     let session = format!("session={}", session_token(NOW, NOW + TTL));
     sidecar.pass(4000);
     let answer = sidecar.get("/bye", &session).await;
+    assert_eq!(answer.field("cache-control"), Some("no-store, private"), "a tombstone is one person's");
     assert!(answer.cookie_lines("session").is_empty() && answer.cookie_lines("session_x").len() == 1);
     assert_eq!(sidecar.get("/", &session).await.field("session-expires-in"), None);
 }

@@ -6,11 +6,24 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Layer as _, fmt};
 
+#[derive(Clone, Copy, Debug)]
+pub struct LogSettings {
+    pub level: Level,
+    pub format: LogFormat,
+}
+
+/// `SLIDECAR_LOG_FORMAT`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
 /// Begins to log to standard output. Fails if something already logs in this process.
-pub fn init(level: Level, as_json: bool) -> Result<(), TryInitError> {
+pub fn init(settings: LogSettings) -> Result<(), TryInitError> {
     // The libraries' own debug lines may quote heads, cookies included; only ours are shown.
-    let filter = Targets::new().with_target("slidecar", LevelFilter::from_level(level));
-    let layer = if as_json {
+    let filter = Targets::new().with_target("slidecar", LevelFilter::from_level(settings.level));
+    let layer = if settings.format == LogFormat::Json {
         fmt::layer().json().flatten_event(true).with_target(false).with_current_span(false).with_span_list(false).boxed()
     } else {
         fmt::layer().with_target(false).boxed()

@@ -1,10 +1,9 @@
 //! `slidecar`: serve as the environment says.
 
 use super::Exit;
-use super::shutdown::asked_to_stop;
+use super::shutdown::Signals;
 use crate::app::App;
 use crate::clock::SystemClock;
-use crate::config::table::LogFormat;
 use crate::config::vars::Vars;
 use crate::config::{self, Config, Rejected};
 use crate::session::policy::Class;
@@ -17,7 +16,7 @@ pub fn run(vars: &dyn Vars) -> Exit {
         Ok(config) => config,
         Err(rejected) => return report(&rejected),
     };
-    if let Err(error) = telemetry::init(config.log.level, config.log.format == LogFormat::Json) {
+    if let Err(error) = telemetry::init(config.log) {
         eprintln!("slidecar: cannot log: {error}");
         return Exit::Failure;
     }
@@ -52,6 +51,13 @@ pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 async fn serve(config: &Config) -> Exit {
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("slidecar: cannot hear signals: {error}");
+            return Exit::Failure;
+        }
+    };
     let app = match App::build(config, Arc::new(SystemClock)).await {
         Ok(app) => app,
         Err(error) => {
@@ -71,7 +77,7 @@ async fn serve(config: &Config) -> Exit {
         upstream = %config.upstream.authority,
         version = env!("CARGO_PKG_VERSION"),
     );
-    app.run(asked_to_stop()).await;
+    app.run(signals.asked_to_stop()).await;
     Exit::Ok
 }
 

@@ -1,25 +1,34 @@
 //! When to stop: SIGTERM as from a kubelet, SIGINT as from a keyboard. A second one does not wait.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Ends at the first signal.
-pub async fn asked_to_stop() {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        tracing::error!(event = "no_signals", detail = "signals cannot be heard; only SIGKILL ends this process");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Heard from the moment it is made, so that a signal during the start is not the end of the process.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Must be called within a runtime.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    tokio::spawn(async move {
+
+    /// Ends at the first signal.
+    pub async fn asked_to_stop(mut self) {
+        self.next().await;
+        tokio::spawn(async move {
+            self.next().await;
+            tracing::warn!(event = "stopped_at_once", detail = "a second signal came during the drain");
+            #[expect(clippy::exit, reason = "whoever asks twice does not want to wait for what is in flight")]
+            std::process::exit(130);
+        });
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        tracing::warn!(event = "stopped_at_once", detail = "a second signal came during the drain");
-        #[expect(clippy::exit, reason = "whoever asks twice does not want to wait for what is in flight")]
-        std::process::exit(130);
-    });
+    }
 }

@@ -17,10 +17,10 @@ use crate::session::policy::{Class, PolicySettings, SessionPolicy};
 use crate::session::time::Span;
 use crate::session::token::TokenRules;
 use crate::session::{CookieRules, Rules};
+use crate::telemetry::LogSettings;
 use crate::upstream::UpstreamSettings;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use table::LogFormat;
 use vars::{Entry, Problem, Reader, Vars};
 
 /// Everything that was set, in the types of those who use it.
@@ -38,12 +38,6 @@ pub struct Config {
     /// Every setting with its value and source.
     pub entries: Vec<Entry>,
     pub warnings: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct LogSettings {
-    pub level: tracing::Level,
-    pub format: LogFormat,
 }
 
 /// Settings that do not hold: what is wrong, and the names that nobody reads, for a mistyped one may explain it.

@@ -1,6 +1,5 @@
 //! From a setting's text to its value. An error says what would be right; it never repeats the value.
 
-use super::table::LogFormat;
 use crate::proxy::Mode;
 use crate::session::Persistence;
 use crate::session::attributes::Attributes;
@@ -11,6 +10,7 @@ use crate::session::paths::Prefix;
 use crate::session::set_cookie::SetCookie;
 use crate::session::time::Span;
 use crate::session::token::{ClaimRule, IatMode};
+use crate::telemetry::LogFormat;
 use std::net::SocketAddr;
 
 pub fn duration(text: &str) -> Result<Span, String> {

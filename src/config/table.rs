@@ -10,6 +10,7 @@ use crate::session::login::LoginUrl;
 use crate::session::paths::Prefix;
 use crate::session::time::Span;
 use crate::session::token::{ClaimRule, IatMode};
+use crate::telemetry::LogFormat;
 use std::net::SocketAddr;
 
 /// One setting: how people know it, and how its text becomes a value.
@@ -136,11 +137,4 @@ settings! {
         SLIDECAR_UPSTREAM_RESPONSE_TIMEOUT: Span = Default::Text("60s"), parse::duration, plain, "a backend that does not begin to answer this long after the request's end is answered for with 504; 0 waits for ever";
         SLIDECAR_UPSTREAM_IDLE_TIMEOUT: Span = Default::Text("3s"), parse::duration, plain, "an idle backend connection is used no more; keep it below the backend's own keep-alive (Node: 5 s)";
     }
-}
-
-/// `SLIDECAR_LOG_FORMAT`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Json,
-    Text,
 }

@@ -1,7 +1,8 @@
 //! The attributes that a session cookie has: what a renewed cookie must repeat exactly, or it becomes a second cookie
 //! (another Domain or Path) or is lost (`Secure` on plain http, `Lax` in an iframe).
 
-use super::set_cookie::SetCookie;
+use super::set_cookie::{LONGEST_MAX_AGE, SetCookie};
+use super::time::Span;
 
 /// Attributes but the lifetime, in order, as name and value. There is always a `Path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,18 @@ impl Attributes {
                 out.extend_from_slice(value);
             }
         }
+    }
+
+    /// A `Set-Cookie` line: `name=value; Max-Age=…; attributes`; a deletion if there is no value.
+    #[must_use]
+    pub fn line(&self, name: &str, value: &[u8], age: Option<Span>) -> Vec<u8> {
+        let mut line = [name.as_bytes(), b"=", value].concat();
+        if let Some(age) = age {
+            let least = if value.is_empty() { 0 } else { 1 };
+            line.extend_from_slice(format!("; Max-Age={}", age.as_secs().clamp(least, LONGEST_MAX_AGE)).as_bytes());
+        }
+        self.write(&mut line);
+        line
     }
 
     /// These attributes for a cookie of our own beside C: same place and same reach, and never for scripts.

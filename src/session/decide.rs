@@ -7,7 +7,6 @@ use super::keys::KeyRole;
 use super::mint::{Minted, mint, renewed_exp};
 use super::outcome::{Dead as DeadWord, Event, Foreign, Outcome, Refused, Renewed};
 use super::paths::{PathFacts, Spelling, spelling};
-use super::settle::set_cookie_line;
 use super::signs::{Method, Signs};
 use super::time::{Span, UnixMillis};
 use super::token::{Dead, NotOurs, Reading, SessionToken, read};
@@ -92,7 +91,7 @@ impl Verdict {
     #[must_use]
     pub fn deletion(&self, name: &str) -> Vec<u8> {
         let attributes = self.session.as_ref().map_or(&self.expected, |live| &live.attributes);
-        set_cookie_line(name, b"", attributes, Some(Span::ZERO))
+        attributes.line(name, b"", Some(Span::ZERO))
     }
 }
 

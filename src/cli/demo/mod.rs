@@ -5,7 +5,7 @@ mod legacy;
 
 use super::Exit;
 use super::run::{report, runtime};
-use super::shutdown::asked_to_stop;
+use super::shutdown::Signals;
 use crate::app::App;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config};
@@ -56,6 +56,7 @@ pub fn run(options: &Options) -> Exit {
 }
 
 async fn serve(options: &Options) -> Result<(), Exit> {
+    let signals = Signals::listen().map_err(|error| fail(Exit::Failure, &error))?;
     let (healed_listener, sick_listener) = match options.port {
         Some(port) => bind(options.host, port, port.saturating_add(1)).await,
         None => match bind(options.host, 8080, 8081).await {
@@ -95,7 +96,7 @@ async fn serve(options: &Options) -> Result<(), Exit> {
     let behind = legacy::serve(hidden_listener, instance("healed", "session", healed, sick), std::future::pending());
     let alone = legacy::serve(sick_listener, instance("sick", "legacy_session", sick, healed), std::future::pending());
     tokio::select! {
-        () = app.run(asked_to_stop()) => Ok(()),
+        () = app.run(signals.asked_to_stop()) => Ok(()),
         ended = behind => ended.map_err(|error| fail(Exit::Failure, &error)),
         ended = alone => ended.map_err(|error| fail(Exit::Failure, &error)),
     }

@@ -1,0 +1,220 @@
+//! The way out (SPEC §5, §7, §8): decided once, on the final response head, at a second reading of the clock.
+//!
+//! Two questions. What did the backend do to C? Its lines get their lifetimes from the token, and a logout or another
+//! login is remembered. And, where it did nothing to C: is a renewal of ours due and right on this answer?
+//!
+//! In reading order: this file (what it comes to), `lines` (what the backend's lines do), `renewal` (the chain of §5),
+//! `own` (the cookies beside C).
+
+mod lines;
+mod own;
+mod renewal;
+
+use super::attributes::Attributes;
+use super::cache::CacheFacts;
+use super::companion::Companion;
+use super::decide::{Due, Live, Verdict};
+use super::family::Family;
+use super::outcome::{Event, Kept, Login, Logout, Outcome};
+use super::time::{Span, UnixMillis, UnixSeconds};
+use super::{Rules, Surroundings};
+use lines::{Meaning, Started};
+
+/// How much longer than a token a tombstone lives: late answers and other clocks.
+const TOMBSTONE_GRACE: Span = Span::from_secs(600);
+
+/// What the shell found in a response's head.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseFacts<'a> {
+    pub status: u16,
+    /// The answer is slidecar's, not the backend's.
+    pub own: bool,
+    /// Every `Set-Cookie` field, in order.
+    pub set_cookies: &'a [&'a [u8]],
+    pub cache: CacheFacts<'a>,
+    /// `Clear-Site-Data` names cookies.
+    pub clears_cookies: bool,
+}
+
+/// What leaves, and what is to be remembered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// For each of the backend's `Set-Cookie` fields: what replaces it, if anything does.
+    pub lines: Vec<Option<Vec<u8>>>,
+    /// `Set-Cookie` fields of our own.
+    pub added: Vec<Vec<u8>>,
+    /// The response carries C or a companion: no cache may keep it (SPEC H1).
+    pub uncacheable: bool,
+    pub outcome: Outcome,
+    /// What the page may know of the session's end; `None` without one, or where a shared cache may store the answer.
+    pub clock: Option<SessionClock>,
+    pub effects: Vec<Effect>,
+    pub events: Vec<Event>,
+}
+
+/// The session's end as this answer tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionClock {
+    pub remaining: Span,
+    pub now: UnixMillis,
+}
+
+/// What the process, and the store if there is one, should remember.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The family is logged out; no token of it can live longer than `until`.
+    End { family: Family, until: UnixMillis },
+    /// A new login took a logged-out family up again.
+    Reopen(Family),
+    /// How the backend sets C.
+    Learn(Companion),
+}
+
+/// Settles an answer. Never fails: a renewal that cannot be made is left out.
+#[must_use]
+pub fn settle(rules: &Rules, around: &Surroundings<'_>, verdict: &Verdict, facts: &ResponseFacts<'_>, now: UnixMillis) -> Settlement {
+    let end = verdict.session.as_ref().map(|live| live.token.effective_exp());
+    let mut settling = Settling { rules, around, verdict, facts, now, out: Settlement::untouched(verdict.outcome, facts), last: None, end };
+    settling.read_lines();
+    settling.conclude();
+    settling.tell_clock();
+    settling.out
+}
+
+impl Settlement {
+    fn untouched(outcome: Outcome, facts: &ResponseFacts<'_>) -> Self {
+        Self {
+            lines: vec![None; facts.set_cookies.len()],
+            added: Vec::new(),
+            uncacheable: false,
+            outcome,
+            clock: None,
+            effects: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+}
+
+/// An answer in the making.
+struct Settling<'a> {
+    rules: &'a Rules,
+    around: &'a Surroundings<'a>,
+    verdict: &'a Verdict,
+    facts: &'a ResponseFacts<'a>,
+    now: UnixMillis,
+    out: Settlement,
+    /// The line that the browser keeps, and where it puts C.
+    last: Option<(Meaning, Attributes)>,
+    /// When the browser's session ends, after this answer.
+    end: Option<UnixSeconds>,
+}
+
+impl Settling<'_> {
+    fn conclude(&mut self) {
+        let declared = self.verdict.path.logout && (200..400).contains(&self.facts.status) || self.facts.clears_cookies;
+        let meaning = self.last.take().map(|(meaning, _)| meaning);
+        match (meaning, &self.verdict.session) {
+            (Some(Meaning::Session(started)), before)
+                if before.as_ref().is_none_or(|live| !declared || live.token.family != started.family) =>
+            {
+                self.log_in(&started, before.as_ref(), declared);
+            }
+            (Some(Meaning::Deletion), Some(live)) => self.log_out(live, Logout::Deleted),
+            (_, Some(live)) if declared => self.log_out(live, Logout::Declared),
+            (Some(Meaning::NoSession), Some(live)) => self.log_out(live, Logout::Replaced),
+            (Some(Meaning::Again { renewed, end }), Some(live)) => {
+                self.out.outcome = renewed.map_or(Outcome::Kept(Kept::BackendCookie), Outcome::Renewed);
+                self.end = Some(end);
+                self.renew_companion(live, end);
+            }
+            (Some(_), Some(_)) => self.out.outcome = Outcome::Kept(Kept::BackendCookie),
+            (None, Some(live)) => self.renew(live),
+            (_, None) => {}
+        }
+    }
+
+    fn log_in(&mut self, started: &Started, before: Option<&Live>, declared: bool) {
+        let is_ended = self.around.ended.ended(&started.family, started.subject.as_ref(), None).is_some();
+        let carried = self.verdict.tombstones.contains(&started.family);
+        let mut tombstones = self.verdict.tombstones.clone();
+        // L3. A request that carried the tombstone was sent after the logout, so its answer is a new login.
+        if carried {
+            tombstones = tombstones.without(&started.family);
+            self.out.effects.push(Effect::Reopen(started.family));
+        }
+        // L2. Held answers of the session before must not overwrite this one.
+        let switched = before.filter(|live| live.token.family != started.family);
+        if let Some(live) = switched {
+            tombstones = tombstones.with(&live.token.family);
+            if declared || started.subject.is_none() || started.subject != live.token.subject {
+                self.end_everywhere(live);
+            }
+        }
+        if tombstones != self.verdict.tombstones {
+            // A held answer would put C where the session before had it, so the tombstone has to be seen there.
+            self.add_tombstones(&tombstones, switched.map_or(&started.companion.attributes, |live| &live.attributes));
+        }
+        self.set_companion(started);
+        self.out.effects.push(Effect::Learn(started.companion.clone()));
+        self.end = Some(started.end);
+        self.out.outcome = if switched.is_some() {
+            Outcome::Logout(Logout::Switched)
+        } else if is_ended && !carried {
+            Outcome::Login(Login::Late)
+        } else if started.clamped {
+            Outcome::Login(Login::Clamped)
+        } else {
+            Outcome::Login(Login::New)
+        };
+    }
+
+    /// SPEC L1, L2. A browser that is told to clear its cookies would clear ours too.
+    fn log_out(&mut self, live: &Live, why: Logout) {
+        if !self.facts.clears_cookies {
+            self.add_tombstones(&self.verdict.tombstones.with(&live.token.family), &live.attributes);
+            if self.verdict.has_companion {
+                self.delete_companion();
+            }
+        }
+        self.end_everywhere(live);
+        self.end = None;
+        self.out.outcome = Outcome::Logout(why);
+    }
+
+    /// A weak family may be shared by people who did not log out.
+    fn end_everywhere(&mut self, live: &Live) {
+        let family = live.token.family;
+        if !family.is_weak() {
+            // Every token of the family is this one or was renewed under the policy.
+            let last = self.now.plus(self.rules.policy.longest_ttl()).max(live.token.exp.millis());
+            self.out.effects.push(Effect::End { family, until: last.plus(TOMBSTONE_GRACE) });
+        }
+    }
+
+    /// SPEC E3.
+    fn tell_clock(&mut self) {
+        if self.facts.cache.is_shared_storable(self.now) && !self.out.uncacheable {
+            return;
+        }
+        let is_over = matches!(self.out.outcome, Outcome::Kept(Kept::Revoked) | Outcome::Login(Login::Late));
+        let remaining = self.end.map_or(Span::ZERO, |end| self.now.until(end));
+        if !is_over && remaining > Span::ZERO {
+            self.out.clock = Some(SessionClock { remaining, now: self.now });
+        }
+    }
+
+    /// Where C is expected to stand, and how.
+    fn expected(&self) -> &Attributes {
+        self.verdict.session.as_ref().map_or(&self.verdict.expected, |live| &live.attributes)
+    }
+}
+
+impl Due {
+    pub(super) const fn kept(self) -> Kept {
+        match self {
+            Self::Passive => Kept::Passive,
+            Self::Ambiguous => Kept::Ambiguous,
+            Self::Yes(_) | Self::No => Kept::NotDue,
+        }
+    }
+}

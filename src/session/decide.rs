@@ -334,3 +334,71 @@ pub(super) const fn foreign(why: NotOurs) -> Foreign {
         NotOurs::NotSession => Foreign::NotSession,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Ended;
+    use crate::session::family::{Family, Subject};
+    use crate::session::keys::DirectSigner;
+    use crate::session::testing::{NOW, Setup, at};
+    use crate::session::time::UnixSeconds;
+
+    struct Nobody;
+
+    impl Ended for Nobody {
+        fn ended(&self, _: &Family, _: Option<&Subject>, _: Option<UnixSeconds>) -> Option<Ending> {
+            None
+        }
+    }
+
+    fn judged(setup: &Setup, cookies: &str, is_passive: bool, later: i64) -> Verdict {
+        let around = Surroundings { ended: &Nobody, signer: &DirectSigner, learned: None };
+        let signs = Signs { method: Method::Get, session_passive: is_passive.then_some(b"1"), ..Signs::default() };
+        let facts = RequestFacts { cookies: cookies.as_bytes(), path: b"/", query: None, secure: false, signs };
+        decide(&setup.rules, &around, &facts, at(later))
+    }
+
+    /// The session that went to the backend, and what it says now.
+    fn sent(setup: &Setup, verdict: &Verdict, later: i64) -> SessionToken {
+        let Forward::Cookies(cookies) = &verdict.forward else { panic!("{:?}", verdict.forward) };
+        let value = cookies.strip_prefix(b"session=").unwrap();
+        let Reading::Session(token) = read(&setup.rules, value, at(later)) else { panic!("no session went on") };
+        *token
+    }
+
+    /// A backend that knows only the new key never sees the old one, and a passive request moves no clock.
+    #[test]
+    fn q7_a_session_of_the_previous_key_goes_on_under_the_active_one() {
+        let setup = Setup::rotating(Some("new"));
+        let exp = NOW + 7000;
+        let old = setup.token_by_previous(r#"{"alg":"HS256","kid":"old"}"#, &format!(r#"{{"sub":"a","iat":{NOW},"exp":{exp}}}"#));
+        let cookies = format!("session={old}");
+
+        let active = judged(&setup, &cookies, false, 500);
+        assert_eq!(active.session.as_ref().unwrap().due, Due::Yes(Renewed::Rekey));
+        let token = sent(&setup, &active, 500);
+        assert_eq!((token.key, token.exp.get()), (KeyRole::Active, NOW + 500 + 7200));
+
+        let passive = judged(&setup, &cookies, true, 500);
+        assert_eq!(passive.session.as_ref().unwrap().due, Due::Passive);
+        let token = sent(&setup, &passive, 500);
+        assert_eq!((token.key, token.exp.get()), (KeyRole::Active, exp));
+
+        // The rotation is over: whoever was away for all of it is out.
+        let over = judged(&setup, &cookies, false, 3600);
+        assert_eq!((over.outcome, over.forward), (Outcome::Stripped(DeadWord::Unverified), Forward::Cookies(Vec::new())));
+    }
+
+    #[test]
+    fn q2_no_more_than_a_few_candidates_are_verified() {
+        let setup = Setup::new();
+        let good = setup.token(&format!(r#"{{"sub":"a","iat":{NOW},"exp":{}}}"#, NOW + 7200));
+        let dead = setup.token(r#"{"sub":"a","exp":1}"#);
+        let with = |before: usize| format!("{}session={good}", format!("session={dead}; ").repeat(before));
+        assert!(judged(&setup, &with(MOST_CANDIDATES - 1), false, 0).session.is_some());
+        let flooded = judged(&setup, &with(MOST_CANDIDATES), false, 0);
+        assert!(flooded.session.is_none());
+        assert_eq!(flooded.forward, Forward::Cookies(Vec::new()));
+    }
+}

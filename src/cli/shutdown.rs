@@ -20,7 +20,7 @@ impl Signals {
         tokio::spawn(async move {
             self.next().await;
             tracing::warn!(event = "stopped_at_once", detail = "a second signal came during the drain");
-            #[expect(clippy::exit, reason = "whoever asks twice does not want to wait for what is in flight")]
+            // Whoever asks twice does not want to wait for what is in flight.
             std::process::exit(130);
         });
     }

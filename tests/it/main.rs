@@ -3,6 +3,7 @@
 
 mod acceptance;
 mod boot;
+mod caches;
 mod harness;
 mod house;
 mod legacy;

@@ -99,6 +99,41 @@ async fn t1_head_204_and_304_have_no_body_and_keep_their_fields() {
 }
 
 #[tokio::test]
+async fn t1_early_hints_are_dropped_and_the_final_answer_counts() {
+    let early = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nSet-Cookie: early=1\r\n\r\n";
+    let backend = Backend::start(move |_| Reply::raw(format!("{early}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"))).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let answer = sidecar.get("/", "").await;
+    assert_eq!((answer.status, answer.text().as_str(), answer.all("set-cookie").count()), (200, "hi", 0));
+}
+
+#[tokio::test]
+async fn t1_a_client_that_waits_for_100_gets_it_only_when_the_body_is_wanted() {
+    let backend = Backend::saying("200 OK", &[], "x").await;
+    let sidecar = Sidecar::before(&backend.address, &[("SESSION_PROTECTED_PATHS", "/app")]).await;
+    let mut client = sidecar.client().await;
+    client.send("POST /open HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n").await;
+    assert_eq!(client.bytes(25).await, b"HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("hi").await;
+    assert_eq!(client.answer("POST").await.status, 200);
+    assert!(!backend.request().to_ascii_lowercase().contains("expect"));
+    let mut refused = sidecar.client().await;
+    refused.send("POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n").await;
+    assert_eq!(refused.answer("POST").await.status, 401);
+}
+
+#[tokio::test]
+async fn t1_declared_trailers_pass() {
+    let reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n";
+    let backend = Backend::start(move |_| Reply::raw(reply)).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let mut client = sidecar.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE, close\r\n\r\n").await;
+    let text = String::from_utf8(client.rest().await).unwrap();
+    assert!(text.to_ascii_lowercase().ends_with("2\r\nhi\r\n0\r\nx-sum: 7\r\n\r\n"), "{text:?}");
+}
+
+#[tokio::test]
 async fn t1_connections_to_the_backend_are_used_again() {
     let backend = Backend::saying("200 OK", &[], "x").await;
     let sidecar = Sidecar::before(&backend.address, &[]).await;

@@ -4,19 +4,12 @@
 //! `tests/legacy/install` brings their packages.
 #![expect(clippy::panic, reason = "a test that cannot go on says why")]
 
-use crate::harness::{Answer, Client, claims, token_by};
+use crate::harness::{Answer, Client, Process, bare, claims, expiry, issued, next_second, now, now_millis, payload, shape, token_by};
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Value, json};
-use slidecar::clock::{Clock as _, Stopwatch, SystemClock};
-use slidecar::config::vars::{ProcessVars, Vars as _};
+use slidecar::clock::Stopwatch;
 use slidecar::session::time::Span;
-use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -151,12 +144,12 @@ async fn active_user_outlives_the_first_token(app: &App) {
 
 async fn logout_is_the_end_until_the_next_login(app: &App) {
     let stage = Stage::set(app, POLICY);
-    let replica = Sidecar::before(&stage.backend, POLICY);
+    let (_running, replica) = slidecar_before(&stage.backend, POLICY);
     let mut browser = Browser::at(&stage.front);
     // Tokens of one user and second differ in nothing, so the second login, if it is as fast, brings the old token back.
     next_second().await;
     let old = format!("session={}", browser.log_in().await.cookie("session"));
-    assert_eq!(get(&replica.address, "/account", &old).await.status, 200, "replicas share the key");
+    assert_eq!(get(&replica, "/account", &old).await.status, 200, "replicas share the key");
 
     let logout = browser.post("/logout", "").await;
     assert_eq!(logout.status, 200);
@@ -165,9 +158,9 @@ async fn logout_is_the_end_until_the_next_login(app: &App) {
 
     let here = get(&stage.front, "/account", &old).await;
     assert_eq!((here.status, &here.json()["cookies"]), (401, &Value::Null), "this process remembers");
-    let elsewhere = get(&replica.address, "/account", &format!("{old}; {tombstone}")).await;
+    let elsewhere = get(&replica, "/account", &format!("{old}; {tombstone}")).await;
     assert_eq!((elsewhere.status, &elsewhere.json()["cookies"]), (401, &Value::Null), "the browser tells every other");
-    assert_eq!(get(&replica.address, "/account", &old).await.status, 200, "L4: a thief does not");
+    assert_eq!(get(&replica, "/account", &old).await.status, 200, "L4: a thief does not");
 
     browser.log_in().await;
     let account = browser.get("/account").await;
@@ -334,116 +327,14 @@ struct Stage {
 impl Stage {
     fn set(app: &App, policy: Settings) -> Self {
         let (app, backend) = app.start();
-        let Sidecar { process: sidecar, address: front } = Sidecar::before(&backend, policy);
+        let (sidecar, front) = slidecar_before(&backend, policy);
         Self { app, backend, sidecar, front }
     }
 }
 
-/// The real program.
-struct Sidecar {
-    process: Process,
-    address: String,
-}
-
-impl Sidecar {
-    fn before(backend: &str, policy: Settings) -> Self {
-        let mut command = bare(PathBuf::from(env!("CARGO_BIN_EXE_slidecar")));
-        command.envs(policy.iter().copied()).envs([
-            ("JWT_SECRET", SECRET),
-            ("SLIDECAR_UPSTREAM", &format!("http://{backend}")),
-            ("SLIDECAR_LISTEN", "127.0.0.1:0"),
-            ("SLIDECAR_ADMIN_LISTEN", "127.0.0.1:0"),
-        ]);
-        let (process, address) = Process::start(command, |line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            (line["event"] == "listening").then(|| line["address"].as_str().map(str::to_owned)).flatten()
-        });
-        Self { process, address }
-    }
-}
-
-/// With nothing of this machine's environment but what finds programs.
-fn bare(program: PathBuf) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().envs(ProcessVars.get("PATH").map(|path| ("PATH", path)));
-    command
-}
-
-/// A child that ends with its test.
-struct Process {
-    child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
-}
-
-impl Process {
-    /// Waits for the line that says where it listens.
-    fn start(mut command: Command, ready: impl Fn(&str) -> Option<String>) -> (Self, String) {
-        let program = command.get_program().to_owned();
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = child.unwrap_or_else(|error| panic!("{program:?} cannot be started ({error}): run tests/legacy/install"));
-        let (output, errors) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        let process = Self { child, lines: Arc::default() };
-
-        // Both are read to the end, or a full pipe would stop the program.
-        let (heard, hearing) = channel();
-        process.listen_to(output, heard.clone());
-        process.listen_to(errors, heard);
-        let deadline = Stopwatch::start();
-        while deadline.elapsed() < Span::from_secs(30) {
-            let Ok(line) = hearing.recv_timeout(Duration::from_secs(30)) else { break };
-            if let Some(place) = ready(&line) {
-                return (process, place);
-            }
-        }
-        panic!("{program:?} does not listen; it said:\n{}", process.said());
-    }
-
-    fn listen_to(&self, output: impl Read + Send + 'static, heard: Sender<String>) {
-        let lines = Arc::clone(&self.lines);
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                lines.lock().expect("no listener panics").push(line.clone());
-                // Nobody waits for it any more once the program listens.
-                let _ = heard.send(line);
-            }
-        });
-    }
-
-    fn said(&self) -> String {
-        self.lines.lock().expect("no listener panics").join("\n")
-    }
-
-    /// The log line of this event, which may still be on its way.
-    async fn line_with(&self, event: &str) -> Value {
-        for _ in 0..40 {
-            let line = self.said().lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["event"] == event);
-            if let Some(line) = line {
-                return line;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        panic!("no {event} among:\n{}", self.said());
-    }
-
-    /// In bytes, as Linux counts it.
-    fn peak_memory(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-        peak.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn slidecar_before(backend: &str, policy: Settings) -> (Process, String) {
+    let settings: Vec<_> = policy.iter().copied().chain([("JWT_SECRET", SECRET)]).collect();
+    Process::slidecar(backend, &settings)
 }
 
 /// A browser as far as cookies go: one host, one path.
@@ -577,28 +468,6 @@ fn max_age(line: &str) -> Option<i64> {
     Some(age.parse().expect("whole seconds"))
 }
 
-fn expiry(token: &str) -> i64 {
-    claims(token)["exp"].as_i64().expect("whole seconds")
-}
-
-fn issued(token: &str) -> i64 {
-    claims(token)["iat"].as_i64().expect("whole seconds")
-}
-
-fn payload(token: &str) -> String {
-    decoded(token, 1)
-}
-
-/// Header and payload as they are spelled, with every digit as `0`.
-fn shape(token: &str) -> String {
-    format!("{}.{}", decoded(token, 0), decoded(token, 1)).replace(|symbol: char| symbol.is_ascii_digit(), "0")
-}
-
-fn decoded(token: &str, part: usize) -> String {
-    let part = token.split('.').nth(part).expect("a token has three parts");
-    String::from_utf8(BASE64.decode(part).expect("base64url")).expect("UTF-8")
-}
-
 /// Each block begins with its number, so that a lost or repeated one shows in the hash; `/download` sends the same.
 fn numbered_blocks(bytes: usize) -> Vec<u8> {
     const BLOCK: usize = 64 * 1024;
@@ -614,19 +483,6 @@ fn numbered_blocks(bytes: usize) -> Vec<u8> {
 
 fn sha256(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-async fn next_second() {
-    let left = 1000 - now_millis().rem_euclid(1000);
-    sleep(Duration::from_millis(left.unsigned_abs())).await;
-}
-
-fn now() -> i64 {
-    now_millis() / 1000
-}
-
-fn now_millis() -> i64 {
-    SystemClock.now().get()
 }
 
 /// SPEC K2, K3, M2: one line sets the session to a token that the policy could have made while the answer was awaited,

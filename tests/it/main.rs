@@ -8,4 +8,6 @@ mod harness;
 mod house;
 mod legacy;
 mod proxying;
+mod published;
 mod sessions;
+mod verifiers;

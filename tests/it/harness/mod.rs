@@ -1,14 +1,16 @@
 //! Builders for the three parties of a test: a client that sends bytes, slidecar with a clock that the test moves, and
-//! a backend that follows a script and records exactly what it got.
+//! a backend that follows a script and records exactly what it got. And real programs, by the system's clock.
 
 mod backend;
 mod browser;
 mod client;
+mod real;
 mod sidecar;
 mod tokens;
 
 pub use backend::{Backend, Reply};
 pub use browser::Browser;
 pub use client::{Answer, Client};
+pub use real::{Process, bare, next_second, now, now_millis, sleep_until};
 pub use sidecar::Sidecar;
-pub use tokens::{NOW, SECRET, claims, session_token, token, token_by};
+pub use tokens::{NOW, SECRET, claims, expiry, issued, payload, session_token, shape, token, token_by};

@@ -29,3 +29,26 @@ pub fn claims(token: &str) -> serde_json::Value {
     let payload = token.split('.').nth(1).expect("a token has three parts");
     serde_json::from_slice(&BASE64.decode(payload).expect("base64url")).expect("JSON")
 }
+
+pub fn expiry(token: &str) -> i64 {
+    claims(token)["exp"].as_i64().expect("whole seconds")
+}
+
+pub fn issued(token: &str) -> i64 {
+    claims(token)["iat"].as_i64().expect("whole seconds")
+}
+
+/// As it is spelled.
+pub fn payload(token: &str) -> String {
+    decoded(token, 1)
+}
+
+/// Header and payload as they are spelled, with every digit as `0`.
+pub fn shape(token: &str) -> String {
+    format!("{}.{}", decoded(token, 0), decoded(token, 1)).replace(|symbol: char| symbol.is_ascii_digit(), "0")
+}
+
+fn decoded(token: &str, part: usize) -> String {
+    let part = token.split('.').nth(part).expect("a token has three parts");
+    String::from_utf8(BASE64.decode(part).expect("base64url")).expect("UTF-8")
+}

@@ -70,7 +70,7 @@ impl App {
         let limit = self.settings.drain;
         let stopping = async {
             shutdown.await;
-            tracing::info!(event = "stopping");
+            tracing::info!(event = "stopping", at_most_ms = limit.as_millis(), detail = "a second signal stops at once");
             drain.run(limit).await;
             std::future::pending().await
         };

@@ -1,4 +1,4 @@
-//! The stages of a graceful stop (SPEC T7): first answers say goodbye while connections are still accepted, so that a
+//! The stages of a graceful stop (rule T7): first answers say goodbye while connections are still accepted, so that a
 //! load balancer can notice; then nothing new is accepted and idle connections close; at last whatever is left ends.
 
 use crate::session::time::Span;

@@ -65,7 +65,7 @@ impl EndedFamilies {
     }
 }
 
-/// SPEC M4: the same token renewed in the same second is signed once, however many requests ask.
+/// Rule M4: the same token renewed in the same second is signed once, however many requests ask.
 #[derive(Debug, Default)]
 pub struct SignatureMemo {
     known: Mutex<Known>,

@@ -31,9 +31,9 @@ pub fn init(settings: LogSettings) -> Result<(), TryInitError> {
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()
 }
 
-/// For a demonstration: warnings only, as text on standard error, so that standard output holds what to do.
+/// For a demonstration: errors only, as text on standard error, so that standard output holds what to do.
 pub fn init_for_people() -> Result<(), TryInitError> {
-    let filter = Targets::new().with_target("slidecar", LevelFilter::WARN);
+    let filter = Targets::new().with_target("slidecar", LevelFilter::ERROR);
     let layer = fmt::layer().with_target(false).without_time().with_writer(std::io::stderr);
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()
 }

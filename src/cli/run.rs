@@ -33,7 +33,7 @@ pub fn run(vars: &dyn Vars) -> Exit {
     runtime.block_on(serve(&config))
 }
 
-/// All problems at once, one line each (SPEC S1), and then what may explain them.
+/// All problems at once, one line each (rule S1), and then what may explain them.
 pub fn report(rejected: &Rejected) -> Exit {
     for problem in &rejected.problems {
         eprintln!("slidecar: {problem}");
@@ -81,7 +81,7 @@ async fn serve(config: &Config) -> Exit {
     Exit::Ok
 }
 
-/// SPEC S8: one line with every effective clock.
+/// Rule S8: one line with every effective clock.
 fn state_the_clocks(config: &Config) {
     let policy = &config.rules.policy;
     let (standard, demo) = (policy.clocks(Class::Standard), policy.clocks(Class::Demo));

@@ -1,5 +1,6 @@
 //! When to stop: SIGTERM as from a kubelet, SIGINT as from a keyboard. A second one does not wait.
 
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Heard from the moment it is made, so that a signal during the start is not the end of the process.
@@ -18,7 +19,10 @@ impl Signals {
     pub async fn asked_to_stop(mut self) {
         self.next().await;
         tokio::spawn(async move {
-            self.next().await;
+            // Supervisors that signal a process and then its group mean one signal.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let Ok(mut again) = Self::listen() else { return };
+            again.next().await;
             tracing::warn!(event = "stopped_at_once", detail = "a second signal came during the drain");
             // Whoever asks twice does not want to wait for what is in flight.
             std::process::exit(130);

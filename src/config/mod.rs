@@ -19,7 +19,7 @@ use crate::session::token::TokenRules;
 use crate::session::{CookieRules, Rules};
 use crate::telemetry::LogSettings;
 use crate::upstream::UpstreamSettings;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use vars::{Entry, Problem, Reader, Vars};
 
@@ -47,7 +47,7 @@ pub struct Rejected {
     pub unknown: Vec<String>,
 }
 
-/// Reads and checks everything; answers all problems at once (SPEC S1).
+/// Reads and checks everything; answers all problems at once (rule S1).
 pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
     let mut reader = Reader::new(vars);
     let mut warnings = Vec::new();
@@ -65,7 +65,19 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
             "is SLIDECAR_LISTEN too; choose another port".to_owned(),
         );
     }
+    if let (Some(upstream), Some(listen)) = (&upstream_authority, listen)
+        && is_own(upstream, listen)
+    {
+        r.problem(
+            table::SLIDECAR_UPSTREAM.about.name,
+            Some(format!("http://{upstream}")),
+            format!("is SLIDECAR_LISTEN={listen} too: slidecar would call itself; give the backend a port of its own"),
+        );
+    }
     let mode = r.get(&table::SLIDECAR_MODE);
+    if mode == Some(Mode::Observe) {
+        warnings.push("SLIDECAR_MODE=observe: nothing is enforced, the clocks are only watched".to_owned());
+    }
     let workers = r.get(&table::SLIDECAR_WORKERS).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let level = r.get(&table::SLIDECAR_LOG);
     let format = r.get(&table::SLIDECAR_LOG_FORMAT);
@@ -203,6 +215,12 @@ fn keys(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<KeyRing> {
             return None;
         }
     }
+    let edges = [secret.expose().first(), secret.expose().last()];
+    if edges.into_iter().flatten().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
+        warnings.push(
+            "JWT_SECRET begins or ends with a blank or a line break; if the backend's key does not, no session will verify (of a file, one trailing newline is left out)".to_owned(),
+        );
+    }
     match Key::hmac(algorithm, &secret, id) {
         Ok(key) => Some(KeyRing::new(key, None)),
         Err(problem) => {
@@ -212,7 +230,7 @@ fn keys(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<KeyRing> {
     }
 }
 
-/// SPEC S5: what a name promises, its attributes must keep, or browsers drop the cookie.
+/// Rule S5: what a name promises, its attributes must keep, or browsers drop the cookie.
 fn cookie(r: &mut Reader<'_>) -> Option<CookieRules> {
     let name = r.get(&table::SESSION_COOKIE_NAME);
     let before = r.problems.len();
@@ -245,6 +263,14 @@ fn cookie(r: &mut Reader<'_>) -> Option<CookieRules> {
         }
     }
     Some(CookieRules { name, attributes, persistence: persistence?, fallback: fallback? })
+}
+
+/// Whether that address is the one that we listen on, as far as its spelling tells.
+fn is_own(upstream: &http::uri::Authority, listen: SocketAddr) -> bool {
+    let host = upstream.host().trim_matches(['[', ']']);
+    let ip: Option<IpAddr> = if host.eq_ignore_ascii_case("localhost") { Some(Ipv4Addr::LOCALHOST.into()) } else { host.parse().ok() };
+    let same_host = ip.is_some_and(|ip| ip == listen.ip() || ip.is_unspecified() || (listen.ip().is_unspecified() && ip.is_loopback()));
+    listen.port() != 0 && upstream.port_u16().unwrap_or(80) == listen.port() && same_host
 }
 
 fn starts_with_ignore_case(text: &str, prefix: &str) -> bool {

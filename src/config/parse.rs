@@ -142,6 +142,9 @@ pub fn upstream(text: &str) -> Result<http::uri::Authority, String> {
     }
     let uri: http::Uri = text.parse().map_err(|_| right)?;
     let has_path = uri.path_and_query().is_some_and(|path| path.as_str() != "/");
+    if has_path && uri.scheme_str() == Some("http") {
+        return Err(format!("has a path, but requests keep their own; {right}"));
+    }
     match uri.authority() {
         Some(authority)
             if uri.scheme_str() == Some("http") && !has_path && !authority.as_str().contains('@') && !authority.host().is_empty() =>

@@ -121,11 +121,11 @@ settings! {
         SLIDECAR_UPSTREAM: http::uri::Authority = Default::Required, parse::upstream, plain, "the backend, http://host:port";
         SLIDECAR_LISTEN: SocketAddr = Default::Text("0.0.0.0:8080"), parse::address, plain, "where clients connect";
         SLIDECAR_ADMIN_LISTEN: SocketAddr = Default::Text("0.0.0.0:9180"), parse::address, plain, "health and metrics";
-        SLIDECAR_MODE: Mode = Default::Text("enforce"), parse::mode, plain, "enforce, or observe: everything passes as it came, and log and counters say what enforce would have done";
+        SLIDECAR_MODE: Mode = Default::Text("enforce"), parse::mode, plain, "enforce, or observe: everything but the own endpoints passes as it came, and log and counters say what enforce would have done";
         SLIDECAR_WORKERS: usize = Default::Derived("CPUs allowed to the container"), parse::count, plain, "threads that serve requests";
         SLIDECAR_LOG: tracing::Level = Default::Text("info"), parse::level, plain, "error, warn, info, debug or trace";
         SLIDECAR_LOG_FORMAT: LogFormat = Default::Text("json"), parse::log_format, plain, "json or text";
-        SLIDECAR_DRAIN: Span = Default::Text("25s"), parse::duration, plain, "hard end of a graceful stop";
+        SLIDECAR_DRAIN: Span = Default::Text("25s"), parse::duration, plain, "hard end of a graceful stop; for its first 5s new requests are still served while /readyz says no";
     }
     Limits {
         SLIDECAR_MAX_CONNECTIONS: usize = Default::Text("10000"), parse::count, plain, "client connections at once; further ones wait to be accepted";

@@ -1,4 +1,4 @@
-//! Names that look like ours and are none: most are typing mistakes (SPEC S6).
+//! Names that look like ours and are none: most are typing mistakes (rule S6).
 
 use super::table::{ALL, About};
 use super::vars::Vars;

@@ -131,7 +131,8 @@ impl<'a> Reader<'a> {
         let about = &setting.about;
         match self.raw(about) {
             Ok(Some((bytes, source))) => {
-                self.entries.push(Entry { about, shown: Some("(hidden)".to_owned()), source });
+                // A stray byte shows in the count without showing the key.
+                self.entries.push(Entry { about, shown: Some(format!("(hidden, {} bytes)", bytes.len())), source });
                 Some(Secret::new(bytes))
             }
             Ok(None) => {
@@ -169,6 +170,9 @@ impl<'a> Reader<'a> {
                 return Err(problem(about.name, format!("is set, and so is {file_name}; set only one of them")));
             }
             (Some(value), None) => (value.into_encoded_bytes(), Source::Environment),
+            (None, Some(path)) if path.is_empty() => {
+                return Err(problem(&file_name, "is set but empty; give it a value or leave it out".to_owned()));
+            }
             (None, Some(path)) => {
                 let path = PathBuf::from(path);
                 let mut bytes = std::fs::read(&path).map_err(|error| Problem {
@@ -188,7 +192,12 @@ impl<'a> Reader<'a> {
             (None, None) => return Ok(None),
         };
         if bytes.is_empty() {
-            return Err(problem(about.name, "is set but empty; give it a value or leave it out".to_owned()));
+            return Err(match source {
+                Source::File(path) => {
+                    Problem { setting: file_name, value: Some(path.display().to_string()), remedy: "names an empty file".to_owned() }
+                }
+                _ => problem(about.name, "is set but empty; give it a value or leave it out".to_owned()),
+            });
         }
         Ok(Some((bytes, source)))
     }

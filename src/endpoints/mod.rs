@@ -1,6 +1,6 @@
 //! What slidecar answers itself, under `SESSION_ENDPOINTS`. The backend never sees these calls.
 //!
-//! Paths match exactly and raw; every variant of one goes to the backend (SPEC E1). An answer here is settled like one
+//! Paths match exactly and raw; every variant of one goes to the backend (rule E1). An answer here is settled like one
 //! of the backend's: the heartbeat's may carry a renewal, the logout's deletes C.
 
 mod policy;

@@ -1,4 +1,4 @@
-//! Who calls: a page of this origin, of a listed one, of a foreign one, or no page at all (SPEC E2).
+//! Who calls: a page of this origin, of a listed one, of a foreign one, or no page at all (rule E2).
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 

@@ -12,13 +12,8 @@ const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control
 
 /// Writes what was settled. Every `Set-Cookie` line that is not C's keeps its bytes, its order and its own line (P3).
 pub fn finish(headers: &mut HeaderMap, settlement: &Settlement, policy_version: &str) {
-    if settlement.lines.iter().any(Option::is_some) {
-        replace_lines(headers, &settlement.lines);
-    }
-    for line in &settlement.added {
-        if let Ok(value) = HeaderValue::from_bytes(line) {
-            headers.append(header::SET_COOKIE, value);
-        }
+    if settlement.lines.iter().any(Option::is_some) || !settlement.added.is_empty() {
+        write_lines(headers, settlement);
     }
     if settlement.uncacheable {
         retain(headers, |name, _| ![header::EXPIRES, SURROGATE_CONTROL, CDN_CACHE_CONTROL].contains(name));
@@ -29,11 +24,16 @@ pub fn finish(headers: &mut HeaderMap, settlement: &Settlement, policy_version: 
     }
 }
 
-fn replace_lines(headers: &mut HeaderMap, lines: &[Option<Vec<u8>>]) {
-    let old: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
-    let mut all =
-        old.into_iter().zip(lines).map(|(old, new)| new.as_ref().and_then(|new| HeaderValue::from_bytes(new).ok()).unwrap_or(old));
+/// Ours first, then the backend's: curl forgets a deletion that another line follows.
+fn write_lines(headers: &mut HeaderMap, settlement: &Settlement) {
+    let backend: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
+    let added = settlement.added.iter().filter_map(|line| HeaderValue::from_bytes(line).ok());
+    let settled = backend.into_iter().zip(&settlement.lines).map(|(old, new)| {
+        let new = new.as_ref().and_then(|new| HeaderValue::from_bytes(new).ok());
+        new.unwrap_or(old)
+    });
     // `insert` keeps the field's place among the others; the lines follow it.
+    let mut all = added.chain(settled);
     if let Some(first) = all.next() {
         headers.insert(header::SET_COOKIE, first);
     }
@@ -42,7 +42,7 @@ fn replace_lines(headers: &mut HeaderMap, lines: &[Option<Vec<u8>>]) {
     }
 }
 
-/// SPEC E3: so that a page can follow the clock of any of its responses.
+/// Rule E3: so that a page can follow the clock of any of its responses.
 fn tell(headers: &mut HeaderMap, clock: &SessionClock, policy_version: &str) {
     headers.insert(SESSION_EXPIRES_IN, HeaderValue::from(clock.remaining.as_secs()));
     if let Ok(version) = HeaderValue::from_str(policy_version) {

@@ -1,4 +1,4 @@
-//! The strict gate (SPEC T3): what hyper parses, but no proxy should pass on. Runs before anything else; a refused
+//! The strict gate (rule T3): what hyper parses, but no proxy should pass on. Runs before anything else; a refused
 //! message is answered and its connection closed.
 
 use super::headers::{connection_options, list};

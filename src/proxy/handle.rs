@@ -12,7 +12,7 @@ use crate::endpoints::{Call, Endpoint, EndpointSettings};
 use crate::memory::{Memory, SignatureMemo};
 use crate::metrics::Metrics;
 use crate::session::decide::{Forward, Verdict, decide};
-use crate::session::outcome::Outcome;
+use crate::session::outcome::{Dead, Outcome};
 use crate::session::settle::settle;
 use crate::session::time::UnixMillis;
 use crate::session::{Rules, Surroundings};
@@ -20,7 +20,7 @@ use crate::upstream::{Upstream, UpstreamError};
 use http::{HeaderValue, Request, Response, StatusCode, header, request, response};
 use hyper::body::Incoming;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Everything that a request needs.
 pub struct Proxy {
@@ -36,6 +36,8 @@ pub struct Proxy {
     /// Tells this process's requests from another's.
     instance: String,
     requests: AtomicU64,
+    /// A token of some request verified: the key is the backend's.
+    has_verified: AtomicBool,
 }
 
 /// `SLIDECAR_MODE`
@@ -78,6 +80,7 @@ impl Proxy {
             reporter: Reporter::default(),
             instance: crate::session::hash::hex(&instance),
             requests: AtomicU64::new(0),
+            has_verified: AtomicBool::new(false),
         }
     }
 
@@ -197,8 +200,14 @@ impl Proxy {
     }
 
     fn count(&self, said: &Said, path: &str) {
+        if said.family.is_some() {
+            self.has_verified.store(true, Ordering::Relaxed);
+        }
         if let Some(outcome) = said.outcome {
             self.metrics.decided(outcome);
+            if outcome == Outcome::Stripped(Dead::Unverified) && !self.has_verified.load(Ordering::Relaxed) {
+                self.reporter.unverified(self.clock.now());
+            }
             if matches!(outcome, Outcome::Renewed(_)) {
                 self.metrics.renewed(path);
             }

@@ -26,13 +26,24 @@ impl Reporter {
         }
     }
 
+    /// The first thing that an operator with a wrong key must see: tokens come, and none has ever verified.
+    pub fn unverified(&self, now: UnixMillis) {
+        if let Some(suppressed) = self.turn("session_token_unverified", now) {
+            tracing::warn!(
+                event = "session_token_unverified",
+                suppressed,
+                detail = "no session token of a request has verified since the start: is JWT_SECRET the backend's key, and JWT_ALGORITHM its algorithm?",
+            );
+        }
+    }
+
     fn say(&self, event: &Event, now: UnixMillis) {
         match event {
             Event::TtlMismatch { token_seconds, policy_seconds } => tracing::warn!(
                 event = "session_ttl_mismatch",
                 token_seconds,
                 policy_seconds,
-                detail = "the backend's token outlives JWT_EXPIRES_IN and was shortened to it",
+                detail = "the backend's token outlives JWT_EXPIRES_IN; it is shortened to it",
             ),
             Event::TokenUnverified => tracing::warn!(
                 event = "session_token_unverified",

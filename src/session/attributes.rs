@@ -9,7 +9,7 @@ use super::time::Span;
 pub struct Attributes(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Attributes {
-    /// SPEC §2: `Path=/; HttpOnly; SameSite=Lax`, and `Secure` where the request came over https.
+    /// `Path=/; HttpOnly; SameSite=Lax`, and `Secure` where the request came over https.
     #[must_use]
     pub fn default_for(secure: bool) -> Self {
         let text: &[u8] = if secure { b"Path=/; HttpOnly; Secure; SameSite=Lax" } else { b"Path=/; HttpOnly; SameSite=Lax" };

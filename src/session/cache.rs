@@ -1,4 +1,4 @@
-//! Whether a shared cache may store a response (SPEC H2): a renewed cookie on such an answer would reach other people.
+//! Whether a shared cache may store a response (rule H2): a renewed cookie on such an answer would reach other people.
 
 use super::set_cookie::http_date;
 use super::time::UnixMillis;

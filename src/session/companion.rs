@@ -1,5 +1,5 @@
 //! What the browser carries for us beside C, so that every replica knows it without a store:
-//! `<C>_s`, how the backend set C (SPEC K6), and `<C>_x`, which families were logged out (SPEC L1).
+//! `<C>_s`, how the backend set C (rule K6), and `<C>_x`, which families were logged out (rule L1).
 
 use super::attributes::Attributes;
 use super::family::Family;
@@ -17,7 +17,7 @@ const LONGEST_COMPANION: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Companion {
     pub attributes: Attributes,
-    /// `false` for a cookie that ends with the browser (SPEC K9).
+    /// `false` for a cookie that ends with the browser (rule K9).
     pub persistent: bool,
 }
 

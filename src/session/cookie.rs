@@ -1,5 +1,5 @@
 //! The request's cookies, as bytes: finding one, taking one out, putting another value in its place.
-//! Every other cookie keeps its bytes and its order (SPEC Q1).
+//! Every other cookie keeps its bytes and its order (rule Q1).
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! The way in (SPEC §4): what a request's cookie is, and with which cookies the request goes on.
+//! The way in (rules Q): what a request's cookie is, and with which cookies the request goes on.
 
 use super::attributes::Attributes;
 use super::companion::{Companion, Tombstones};
@@ -176,7 +176,7 @@ struct Found {
 }
 
 impl Found {
-    /// SPEC Q2, Q3, Q8: the first that verifies is the session, and then the others go; without one, the dead go.
+    /// Rule Q2, Q3, Q8: the first that verifies is the session, and then the others go; without one, the dead go.
     fn among(
         rules: &Rules,
         around: &Surroundings<'_>,

@@ -1,5 +1,5 @@
 //! A strict JSON lexer that keeps spans. Reading and minting share it, because a token that went through a value
-//! tree comes back with other numbers, other escapes and another order (SPEC M1).
+//! tree comes back with other numbers, other escapes and another order (rule M1).
 //!
 //! RFC 8259 to the letter, with two additions: member names that occur twice in one object, at any depth and
 //! however escaped, are reported, because two readers would see two different tokens; and nesting is bounded.

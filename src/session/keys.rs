@@ -40,7 +40,7 @@ pub enum KeyRole {
     Previous,
 }
 
-/// Makes signatures. The shell may remember them (SPEC M4); the rules only see this.
+/// Makes signatures. The shell may remember them (rule M4); the rules only see this.
 pub trait Signer: Send + Sync {
     /// The base64url signature of `input` by `key`.
     fn sign(&self, key: &Key, input: &str) -> Result<String, SigningFailed>;
@@ -207,7 +207,7 @@ impl KeyRing {
     }
 }
 
-/// SPEC S4: what makes an HMAC secret weak. `None` for a good one.
+/// Rule S4: what makes an HMAC secret weak. `None` for a good one.
 #[must_use]
 pub fn weakness(algorithm: Algorithm, secret: &Secret) -> Option<KeyProblem> {
     let bytes = secret.expose();

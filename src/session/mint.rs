@@ -1,4 +1,4 @@
-//! Re-signing: the new token is the old one with the bytes of `exp` replaced (SPEC M1–M3).
+//! Re-signing: the new token is the old one with the bytes of `exp` replaced (rule M1–M3).
 //!
 //! Splice, read again, compare, sign. A pure function of the old token and the second, so that replicas which renew
 //! at once give the same bytes, no lock is needed, and a lost answer harms nobody.
@@ -21,9 +21,9 @@ pub struct Minted {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MintError {
-    /// A cap is set and the token does not say when the session began (SPEC M2).
+    /// A cap is set and the token does not say when the session began (rule M2).
     NoOrigin,
-    /// `name=value` would exceed what browsers keep (SPEC M5).
+    /// `name=value` would exceed what browsers keep (rule M5).
     TooLong,
     /// The spliced bytes do not read back as meant, or the key does not sign.
     Failed,

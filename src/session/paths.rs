@@ -1,4 +1,4 @@
-//! What a request's path says: protected, public, passive, logout (SPEC Q9).
+//! What a request's path says: protected, public, passive, logout (rule Q9).
 //!
 //! The raw path is matched, whole segments, case-sensitive. A spelling that another server might read as another path
 //! never opens anything, and wherever anything is protected it counts as protected.

@@ -1,4 +1,4 @@
-//! The one policy from which every clock is derived. A `SessionPolicy` that exists is one that holds (SPEC S2).
+//! The one policy from which every clock is derived. A `SessionPolicy` that exists is one that holds (rule S2).
 
 use super::time::Span;
 use serde::Serialize;

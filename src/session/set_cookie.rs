@@ -1,4 +1,4 @@
-//! The backend's `Set-Cookie` lines, edited as bytes: only `Max-Age` and `Expires` ever change (SPEC K1, K2).
+//! The backend's `Set-Cookie` lines, edited as bytes: only `Max-Age` and `Expires` ever change (rule K1, K2).
 //!
 //! Parsing and printing again would lose what the printer does not know: `Priority`, `Partitioned`, case and order.
 

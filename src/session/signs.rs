@@ -1,5 +1,5 @@
-//! What a request's head says about the person behind it: whether it is a sign of one at all (SPEC Q5), and whether it
-//! shows a page (SPEC Q8). A client can make itself more passive, never less.
+//! What a request's head says about the person behind it: whether it is a sign of one at all (rule Q5), and whether it
+//! shows a page (rule Q8). A client can make itself more passive, never less.
 
 use super::paths::PathFacts;
 

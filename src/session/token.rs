@@ -1,4 +1,4 @@
-//! Reading a session token: our own strict layer over the signature (SPEC Q3, Q4).
+//! Reading a session token: our own strict layer over the signature (rule Q3, Q4).
 //!
 //! The JWT library only checks the signature. Its idea of validity (60 s of leeway, the system's clock, missing
 //! `aud`/`iss` accepted, `crit` ignored) is a verifier's; slidecar also issues, and must never revive what has expired.

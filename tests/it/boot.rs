@@ -129,7 +129,31 @@ fn a_secret_can_be_a_file_with_one_newline_that_does_not_count() {
     let missing = problems(&with(&[("JWT_SECRET", "-"), ("JWT_SECRET_FILE", "/nonexistent/key")]));
     assert!(missing[0].contains("JWT_SECRET_FILE=\"/nonexistent/key\": cannot be read"), "{missing:?}");
     file(b"\n");
-    assert!(problems(&with(&[("JWT_SECRET", "-"), ("JWT_SECRET_FILE", path)]))[0].contains("is set but empty"));
+    assert!(problems(&with(&[("JWT_SECRET", "-"), ("JWT_SECRET_FILE", path)]))[0].contains("names an empty file"));
+    assert!(problems(&with(&[("JWT_SECRET", "-"), ("JWT_SECRET_FILE", "")]))[0].contains("JWT_SECRET_FILE: is set but empty"));
+}
+
+#[test]
+fn s1_slidecar_is_not_its_own_backend() {
+    for (listen, upstream) in
+        [("0.0.0.0:18080", "http://127.0.0.1:18080"), ("127.0.0.1:18080", "http://localhost:18080"), ("[::]:18080", "http://[::1]:18080")]
+    {
+        let lines = problems(&with(&[("SLIDECAR_LISTEN", listen), ("SLIDECAR_UPSTREAM", upstream)]));
+        assert!(lines[0].contains("would call itself"), "{lines:?}");
+    }
+    for (listen, upstream) in [("0.0.0.0:18080", "http://127.0.0.1:18081"), ("127.0.0.1:18080", "http://10.0.0.7:18080")] {
+        assert_eq!(slidecar(&["check"], &with(&[("SLIDECAR_LISTEN", listen), ("SLIDECAR_UPSTREAM", upstream)])).status.code(), Some(0));
+    }
+}
+
+#[test]
+fn s4_a_key_with_a_stray_line_break_is_a_warning() {
+    for secret in
+        ["a secret of at least thirty-two bytes\r", "a secret of at least thirty-two bytes\n", " a secret of at least thirty-two bytes"]
+    {
+        let output = slidecar(&["check"], &with(&[("JWT_SECRET", secret)]));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("warning: JWT_SECRET begins or ends"), "{output:?}");
+    }
 }
 
 #[test]

@@ -485,7 +485,7 @@ fn sha256(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// SPEC K2, K3, M2: one line sets the session to a token that the policy could have made while the answer was awaited,
+/// Rule K2, K3, M2: one line sets the session to a token that the policy could have made while the answer was awaited,
 /// and the cookie ends with it.
 fn assert_sets_a_session_of(ttl: i64, answer: &Answer, asked: i64) {
     let (exp, now) = (expiry(answer.cookie("session")), now());

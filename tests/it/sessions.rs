@@ -338,9 +338,8 @@ async fn p3_the_backends_other_cookies_keep_bytes_order_and_lines() {
     sidecar.pass(4000);
     let answer = sidecar.get("/", &format!("session={}", session_token(NOW, NOW + TTL))).await;
     let all: Vec<_> = answer.all("set-cookie").collect();
-    assert_eq!(all[..3], lines);
-    assert_eq!(all.len(), 4);
-    assert!(all[3].starts_with("session="));
+    assert_eq!(all[1..], lines);
+    assert!(all[0].starts_with("session="));
 }
 
 // Minting.

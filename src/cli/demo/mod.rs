@@ -58,13 +58,16 @@ pub fn run(options: &Options) -> Exit {
 async fn serve(options: &Options) -> Result<(), Exit> {
     let signals = Signals::listen().map_err(|error| fail(Exit::Failure, &error))?;
     let (healed_listener, sick_listener) = match options.port {
-        Some(port) => bind(options.host, port, port.saturating_add(1)).await,
+        Some(port) => match port.checked_add(1) {
+            Some(next) => bind(options.host, port, next).await,
+            None => Err(std::io::Error::other("--port needs the next port too; 65534 is the last")),
+        },
         None => match bind(options.host, 8080, 8081).await {
             Ok(both) => Ok(both),
             Err(_) => bind(options.host, 0, 0).await,
         },
     }
-    .map_err(|error| fail(Exit::Unavailable, &error))?;
+    .map_err(|error| fail(Exit::Unavailable, &format!("cannot listen on two ports of {}: {error}", options.host)))?;
     let hidden_listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| fail(Exit::Unavailable, &error))?;
     let address = |listener: &TcpListener| listener.local_addr().map_err(|error| fail(Exit::Failure, &error));
     let (healed, sick, hidden) = (address(&healed_listener)?, address(&sick_listener)?, address(&hidden_listener)?);
@@ -78,7 +81,7 @@ async fn serve(options: &Options) -> Result<(), Exit> {
     println!("http://{sick}/  <- the sick application alone");
     println!();
     println!("What to watch: press \"Log in\" and stay active. One hour of the story takes 20 seconds here.");
-    println!("  alone            the cookie is dropped after 20 s, though the token would live for 56 minutes more");
+    println!("  alone            the cookie is dropped after 20 s, though the token would live for a week of the story");
     println!("  behind slidecar  token, cookie, renewal point and browser timer follow one clock, and the session slides");
     println!("Ctrl-C ends it.");
 

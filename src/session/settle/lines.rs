@@ -1,4 +1,4 @@
-//! What the backend's `Set-Cookie` lines do to the session, and what becomes of them (SPEC K3–K5, K8).
+//! What the backend's `Set-Cookie` lines do to the session, and what becomes of them (rule K3–K5, K8).
 
 use super::Settling;
 use crate::session::Persistence;
@@ -36,7 +36,7 @@ pub(super) struct Started {
 }
 
 impl Settling<'_> {
-    /// SPEC K3–K5, K8: every line for C by itself; the last at the expected place is what the browser keeps.
+    /// Rule K3–K5, K8: every line for C by itself; the last at the expected place is what the browser keeps.
     pub(super) fn read_lines(&mut self) {
         for (index, line) in self.facts.set_cookies.iter().enumerate() {
             let Some(cookie) = SetCookie::parse(line).filter(|cookie| cookie.name() == self.rules.cookie.name.as_bytes()) else {
@@ -111,7 +111,7 @@ impl Settling<'_> {
         (Meaning::Session(Box::new(started)), Some(line))
     }
 
-    /// SPEC K4: the first thing that an operator with a wrong key must see.
+    /// Rule K4: the first thing that an operator with a wrong key must see.
     fn unverified(&mut self, cookie: &SetCookie<'_>) -> Option<Vec<u8>> {
         match claimed_exp(cookie.value(), self.now) {
             Some(exp) if exp.millis() > self.now => {
@@ -138,7 +138,7 @@ impl Settling<'_> {
         }
     }
 
-    /// The Max-Age for a token that ends then; `None` leaves a browser-session cookie one (SPEC K9).
+    /// The Max-Age for a token that ends then; `None` leaves a browser-session cookie one (rule K9).
     fn age(&self, cookie: &SetCookie<'_>, end: UnixSeconds) -> Option<Span> {
         let lasts = self.rules.cookie.persistence == Persistence::Always || self.lifetime(cookie).is_some();
         lasts.then(|| self.now.until(end))

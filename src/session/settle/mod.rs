@@ -1,4 +1,4 @@
-//! The way out (SPEC §5, §7, §8): decided once, on the final response head, at a second reading of the clock.
+//! The way out (rules P, K, L): decided once, on the final response head, at a second reading of the clock.
 //!
 //! Two questions. What did the backend do to C? Its lines get their lifetimes from the token, and a logout or another
 //! login is remembered. And, where it did nothing to C: is a renewal of ours due and right on this answer?
@@ -43,7 +43,7 @@ pub struct Settlement {
     pub lines: Vec<Option<Vec<u8>>>,
     /// `Set-Cookie` fields of our own.
     pub added: Vec<Vec<u8>>,
-    /// The response carries C or a companion: no cache may keep it (SPEC H1).
+    /// The response carries C or a companion: no cache may keep it (rule H1).
     pub uncacheable: bool,
     pub outcome: Outcome,
     /// What the page may know of the session's end; `None` without one, or where a shared cache may store the answer.
@@ -168,7 +168,7 @@ impl Settling<'_> {
         };
     }
 
-    /// SPEC L1, L2. A browser that is told to clear its cookies would clear ours too.
+    /// Rule L1, L2. A browser that is told to clear its cookies would clear ours too.
     fn log_out(&mut self, live: &Live, why: Logout) {
         if !self.facts.clears_cookies {
             self.add_tombstones(&self.verdict.tombstones.with(&live.token.family), &live.attributes);
@@ -191,7 +191,7 @@ impl Settling<'_> {
         }
     }
 
-    /// SPEC E3.
+    /// Rule E3.
     fn tell_clock(&mut self) {
         if self.facts.cache.is_shared_storable(self.now) && !self.out.uncacheable {
             return;

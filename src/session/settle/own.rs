@@ -1,4 +1,4 @@
-//! The cookies of our own beside C: what the browser carries for us (SPEC K6, L1).
+//! The cookies of our own beside C: what the browser carries for us (rule K6, L1).
 
 use super::lines::Started;
 use super::{Settling, TOMBSTONE_GRACE};
@@ -21,7 +21,7 @@ impl Settling<'_> {
         self.add_line(attributes.for_companion().line(&name, &tombstones.encode(), Some(age)));
     }
 
-    /// SPEC K6: a companion is only needed where the settings do not already say how C is set.
+    /// Rule K6: a companion is only needed where the settings do not already say how C is set.
     pub(super) fn set_companion(&mut self, started: &Started) {
         let is_told = started.companion.persistent && started.companion.attributes.equivalent(&self.verdict.configured);
         if !is_told {

@@ -1,4 +1,4 @@
-//! A renewal of our own: whether it may go with this answer (the chain of SPEC §5), and the line that carries it.
+//! A renewal of our own: whether it may go with this answer (a chain of reasons), and the line that carries it.
 
 use super::Settling;
 use crate::session::decide::{Due, Live};
@@ -13,7 +13,7 @@ const HAND_OFF_GRACE: Span = Span::from_secs(10);
 const LEAST_GAIN: Span = Span::from_secs(60);
 
 impl Settling<'_> {
-    /// One `Set-Cookie` of our own, where the chain of SPEC §5 lets it pass.
+    /// One `Set-Cookie` of our own, where the chain of reasons lets it pass.
     pub(super) fn renew(&mut self, live: &Live) {
         match self.renewal(live) {
             Ok((minted, why)) => {

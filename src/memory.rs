@@ -50,8 +50,10 @@ impl Memory {
 }
 
 impl Ended for Memory {
-    fn ended(&self, family: &Family, _: Option<&Subject>, _: Option<UnixSeconds>) -> Option<Ending> {
-        lock(&self.ended).until.contains_key(family.id()).then_some(Ending::LoggedOut)
+    /// An entry whose tokens are all over says nothing of a session that began since under the same name.
+    fn ended(&self, family: &Family, _: Option<&Subject>, _: Option<UnixSeconds>, now: UnixMillis) -> Option<Ending> {
+        let until = lock(&self.ended).until.get(family.id()).copied();
+        until.filter(|until| now < *until).map(|_| Ending::LoggedOut)
     }
 }
 
@@ -128,10 +130,11 @@ mod tests {
             let now = UnixMillis::new(i64::try_from(n).unwrap());
             memory.apply(&[Effect::End { family: family(n), until: UnixMillis::new(now.get() + 10) }], now);
         }
-        assert!(memory.ended(&family(4999), None, None).is_some());
+        let ended = |millis| memory.ended(&family(4999), None, None, UnixMillis::new(millis)).is_some();
+        assert!(ended(5008) && !ended(5009));
         assert!(lock(&memory.ended).until.len() <= SWEEP_EVERY + 11);
         memory.apply(&[Effect::Reopen(family(4999))], UnixMillis::new(5000));
-        assert!(memory.ended(&family(4999), None, None).is_none());
+        assert!(!ended(5000));
     }
 
     #[test]

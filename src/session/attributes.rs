@@ -99,6 +99,15 @@ impl Attributes {
         Self(list)
     }
 
+    /// The same for what was logged out, which every path has to see: a login outside of C's path answers to it too.
+    #[must_use]
+    pub fn for_tombstones(&self) -> Self {
+        let mut companion = self.for_companion();
+        companion.0.retain(|(name, _)| !name.eq_ignore_ascii_case(b"path"));
+        companion.0.insert(0, (b"Path".to_vec(), b"/".to_vec()));
+        companion
+    }
+
     /// As a setting would write them.
     #[must_use]
     pub fn text(&self) -> Vec<u8> {

@@ -37,6 +37,8 @@ pub struct Verdict {
     /// What is to be said about this request if its answer changes nothing.
     pub outcome: Outcome,
     pub session: Option<Live>,
+    /// A session that came, but is over: answers to other requests of its time may still be under way.
+    pub(super) expired: Option<SessionToken>,
     pub events: Vec<Event>,
     pub path: PathFacts,
     pub(super) tombstones: Tombstones,
@@ -154,6 +156,7 @@ pub fn decide(rules: &Rules, around: &Surroundings<'_>, facts: &RequestFacts<'_>
         forward,
         outcome,
         session,
+        expired: found.expired,
         events,
         path,
         tombstones,
@@ -170,6 +173,7 @@ struct Found {
     ambiguous: bool,
     /// A merely expired C that this path may still see.
     expired_goes_on: bool,
+    expired: Option<SessionToken>,
     outcome: Outcome,
     edits: Vec<(usize, Edit)>,
     events: Vec<Event>,
@@ -189,6 +193,7 @@ impl Found {
             session: None,
             ambiguous: false,
             expired_goes_on: false,
+            expired: None,
             outcome: Outcome::Anonymous,
             edits: Vec::new(),
             events: Vec::new(),
@@ -200,14 +205,15 @@ impl Found {
                 continue;
             }
             let reading = match read(rules, value, now) {
-                Reading::Session(token) => match ending(around, tombstones, &token) {
+                Reading::Session(token) => match ending(around, tombstones, &token, now) {
                     None => Ok(token),
                     Some(dead) => Err((Outcome::Stripped(dead), false)),
                 },
                 Reading::Dead(Dead::Expired(token)) => {
                     // Legacy refresh and logout handlers want to see what has merely expired, never what was ended.
-                    let goes_on = path.expired && ending(around, tombstones, &token).is_none();
+                    let goes_on = path.expired && ending(around, tombstones, &token, now).is_none();
                     found.expired_goes_on |= goes_on;
+                    found.expired.get_or_insert(*token);
                     Err((Outcome::Stripped(DeadWord::Expired), goes_on))
                 }
                 Reading::Dead(dead) => Err((Outcome::Stripped(word(&dead)), false)),
@@ -288,11 +294,11 @@ fn live(
     Live { token, due, handed_off, attributes, persistent, from_companion }
 }
 
-fn ending(around: &Surroundings<'_>, tombstones: &Tombstones, token: &SessionToken) -> Option<DeadWord> {
+fn ending(around: &Surroundings<'_>, tombstones: &Tombstones, token: &SessionToken, now: UnixMillis) -> Option<DeadWord> {
     if tombstones.contains(&token.family) {
         return Some(DeadWord::Tombstoned);
     }
-    around.ended.ended(&token.family, token.subject.as_ref(), token.origin).map(|ending| match ending {
+    around.ended.ended(&token.family, token.subject.as_ref(), token.origin, now).map(|ending| match ending {
         Ending::LoggedOut => DeadWord::Tombstoned,
         Ending::Revoked => DeadWord::Revoked,
     })
@@ -347,7 +353,7 @@ mod tests {
     struct Nobody;
 
     impl Ended for Nobody {
-        fn ended(&self, _: &Family, _: Option<&Subject>, _: Option<UnixSeconds>) -> Option<Ending> {
+        fn ended(&self, _: &Family, _: Option<&Subject>, _: Option<UnixSeconds>, _: UnixMillis) -> Option<Ending> {
             None
         }
     }

@@ -36,7 +36,7 @@ mod testing;
 use attributes::Attributes;
 use companion::Companion;
 use family::{Family, Subject};
-use time::{Span, UnixSeconds};
+use time::{Span, UnixMillis, UnixSeconds};
 
 /// Everything an operator set that the rules follow: one consistent set, used from a request's head to its answer.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl CookieRules {
 
 /// What this process and its peers know to be over.
 pub trait Ended: Send + Sync {
-    fn ended(&self, family: &Family, subject: Option<&Subject>, origin: Option<UnixSeconds>) -> Option<Ending>;
+    fn ended(&self, family: &Family, subject: Option<&Subject>, origin: Option<UnixSeconds>, now: UnixMillis) -> Option<Ending>;
 }
 
 /// Why a session that its token would let live is over.

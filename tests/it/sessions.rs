@@ -700,6 +700,54 @@ async fn l3_a_new_login_with_a_reused_id_works() {
 }
 
 #[tokio::test]
+async fn l1_l2_a_session_that_is_over_is_still_ended_for_its_late_answers() {
+    let bob = token(&format!(r#"{{"sub":"bob","sid":"s-2","iat":{NOW},"exp":{}}}"#, NOW + 3 * TTL));
+    let line = format!("session={bob}; Path=/; HttpOnly; SameSite=Lax; Max-Age=9");
+    let backend = Backend::start(move |request| match request.split(' ').nth(1) {
+        Some("/login") => Reply::with("200 OK", &[("Set-Cookie", &line)], ""),
+        Some("/logout") => Reply::with("200 OK", &[("Set-Cookie", "session=; Path=/; Max-Age=0")], ""),
+        _ => Reply::ok(),
+    })
+    .await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let over = format!("session={}", session_token(NOW, NOW + TTL));
+    // What another tab's answer, still under way, will set.
+    let renewed = format!("session={}", session_token(NOW, NOW + 2 * TTL));
+    sidecar.pass(TTL);
+    for path in ["/login", "/logout"] {
+        let replica = sidecar.replica(&backend.address, &[]).await;
+        let tombstone = carried(&replica.get(path, &over).await, "session_x");
+        assert_eq!(replica.get("/", &format!("{renewed}; {tombstone}")).await.field("session-expires-in"), None, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn k3_an_answer_that_took_its_time_and_repeats_the_cookie_is_no_logout() {
+    let value = session_token(NOW, NOW + TTL);
+    let line = format!("session={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=9");
+    let gate = Arc::new(Notify::new());
+    let held = Arc::clone(&gate);
+    let backend = Backend::start(move |_| Reply::with("200 OK", &[("Set-Cookie", &line)], "").held_by(&held)).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    sidecar.pass(TTL - 60);
+    let mut client = sidecar.client().await;
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: session={value}\r\n\r\n")).await;
+    while backend.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    sidecar.pass(60);
+    gate.notify_one();
+    let answer = client.answer("GET").await;
+    assert!(answer.cookie_lines("session_x").is_empty(), "{:#?}", answer.fields);
+    // Another answer renewed the session meanwhile.
+    let quiet = Backend::saying("200 OK", &[], "").await;
+    let elsewhere = sidecar.replica(&quiet.address, &[]).await;
+    let renewed = format!("session={}", session_token(NOW, NOW + TTL + 3000));
+    assert_eq!(elsewhere.get("/", &renewed).await.status, 200);
+    assert_eq!(decisions(&sidecar).await, ["kept backend_cookie 1"]);
+}
+
+#[tokio::test]
 async fn l2_a_weak_family_is_ended_in_the_browser_only() {
     let backend = setting(&["session=; Path=/; Max-Age=0"]).await;
     let sidecar = Sidecar::before(&backend.address, &[]).await;
@@ -840,7 +888,7 @@ async fn e1_our_own_logout_deletes_the_cookie_where_the_backend_put_it() {
     let answer = post(&replica, "/auth/session-logout", &[("Cookie", &cookies)]).await;
     assert_eq!(answer.cookie_lines("session"), ["session=; Max-Age=0; Path=/app; Secure"]);
     assert_eq!(answer.cookie_lines("session_s"), ["session_s=; Max-Age=0; Path=/app; Secure; HttpOnly"]);
-    assert!(answer.cookie_lines("session_x")[0].ends_with("; Path=/app; Secure; HttpOnly"));
+    assert!(answer.cookie_lines("session_x")[0].ends_with("; Path=/; Secure; HttpOnly"), "a login elsewhere has to see it");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::session::token::{Dead, NotOurs, Reading, SessionToken, claimed_exp, l
 
 /// What one `Set-Cookie` line for C does to the session.
 pub(super) enum Meaning {
-    /// Deletes a cookie of another place: only passes.
+    /// Says nothing of the session: deletes a cookie of another place, or repeats what is over.
     CleanUp,
     Deletion,
     /// The very token that the backend got: no login.
@@ -63,7 +63,12 @@ impl Settling<'_> {
                 Some(live) => self.again(cookie, live),
                 None => self.started(cookie, attributes, &token),
             },
-            Reading::Dead(Dead::Expired(_)) => (Meaning::NoSession, self.fall_back(cookie, Fallback::Expired)),
+            Reading::Dead(Dead::Expired(token)) => {
+                // Sent again by an answer that took its time: no sign that anybody logged out.
+                let is_own = self.verdict.session.as_ref().is_some_and(|live| live.token.family == token.family);
+                let meaning = if is_own { Meaning::CleanUp } else { Meaning::NoSession };
+                (meaning, self.fall_back(cookie, Fallback::Expired))
+            }
             Reading::Dead(_) => (Meaning::NoSession, self.unverified(cookie)),
             Reading::NotOurs(NotOurs::NoJwt) => (Meaning::NoSession, self.fall_back(cookie, Fallback::DecodeFailed)),
             Reading::NotOurs(NotOurs::MissingExp) => (Meaning::NoSession, self.fall_back(cookie, Fallback::MissingExp)),

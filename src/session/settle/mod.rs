@@ -13,10 +13,11 @@ mod renewal;
 use super::attributes::Attributes;
 use super::cache::CacheFacts;
 use super::companion::Companion;
-use super::decide::{Due, Live, Verdict};
+use super::decide::{Due, Verdict};
 use super::family::Family;
 use super::outcome::{Event, Kept, Login, Logout, Outcome};
 use super::time::{Span, UnixMillis, UnixSeconds};
+use super::token::SessionToken;
 use super::{Rules, Surroundings};
 use lines::{Meaning, Started};
 
@@ -109,32 +110,39 @@ struct Settling<'a> {
     end: Option<UnixSeconds>,
 }
 
-impl Settling<'_> {
+impl<'a> Settling<'a> {
     fn conclude(&mut self) {
         let declared = self.verdict.path.logout && (200..400).contains(&self.facts.status) || self.facts.clears_cookies;
         let meaning = self.last.take().map(|(meaning, _)| meaning);
-        match (meaning, &self.verdict.session) {
-            (Some(Meaning::Session(started)), before)
-                if before.as_ref().is_none_or(|live| !declared || live.token.family != started.family) =>
-            {
-                self.log_in(&started, before.as_ref(), declared);
+        let before = self.before();
+        match (meaning, before) {
+            (Some(Meaning::Session(started)), before) if before.is_none_or(|token| !declared || token.family != started.family) => {
+                self.log_in(&started, before, declared);
             }
-            (Some(Meaning::Deletion), Some(live)) => self.log_out(live, Logout::Deleted),
-            (_, Some(live)) if declared => self.log_out(live, Logout::Declared),
-            (Some(Meaning::NoSession), Some(live)) => self.log_out(live, Logout::Replaced),
-            (Some(Meaning::Again { renewed, end }), Some(live)) => {
-                self.out.outcome = renewed.map_or(Outcome::Kept(Kept::BackendCookie), Outcome::Renewed);
-                self.end = Some(end);
-                self.renew_companion(live, end);
-            }
-            (Some(_), Some(_)) => self.out.outcome = Outcome::Kept(Kept::BackendCookie),
-            (None, Some(live)) => self.renew(live),
-            (_, None) => {}
+            (Some(Meaning::Deletion), Some(token)) => self.log_out(token, Logout::Deleted),
+            (_, Some(token)) if declared => self.log_out(token, Logout::Declared),
+            (meaning, _) => match (meaning, &self.verdict.session) {
+                (Some(Meaning::NoSession), Some(live)) => self.log_out(&live.token, Logout::Replaced),
+                (Some(Meaning::Again { renewed, end }), Some(live)) => {
+                    self.out.outcome = renewed.map_or(Outcome::Kept(Kept::BackendCookie), Outcome::Renewed);
+                    self.end = Some(end);
+                    self.renew_companion(live, end);
+                }
+                (Some(_), Some(_)) => self.out.outcome = Outcome::Kept(Kept::BackendCookie),
+                (None, Some(live)) => self.renew(live),
+                (_, None) => {}
+            },
         }
     }
 
-    fn log_in(&mut self, started: &Started, before: Option<&Live>, declared: bool) {
-        let is_ended = self.around.ended.ended(&started.family, started.subject.as_ref(), None).is_some();
+    /// The session that the request carried. One that is over counts for what ends or replaces it, for an answer to
+    /// another request of its time may have renewed it.
+    fn before(&self) -> Option<&'a SessionToken> {
+        self.verdict.session.as_ref().map(|live| &live.token).or(self.verdict.expired.as_ref())
+    }
+
+    fn log_in(&mut self, started: &Started, before: Option<&SessionToken>, declared: bool) {
+        let is_ended = self.around.ended.ended(&started.family, started.subject.as_ref(), None, self.now).is_some();
         let carried = self.verdict.tombstones.contains(&started.family);
         let mut tombstones = self.verdict.tombstones.clone();
         // L3. A request that carried the tombstone was sent after the logout, so its answer is a new login.
@@ -143,16 +151,15 @@ impl Settling<'_> {
             self.out.effects.push(Effect::Reopen(started.family));
         }
         // L2. Held answers of the session before must not overwrite this one.
-        let switched = before.filter(|live| live.token.family != started.family);
-        if let Some(live) = switched {
-            tombstones = tombstones.with(&live.token.family);
-            if declared || started.subject.is_none() || started.subject != live.token.subject {
-                self.end_everywhere(live);
+        let switched = before.filter(|token| token.family != started.family);
+        if let Some(token) = switched {
+            tombstones = tombstones.with(&token.family);
+            if declared || started.subject.is_none() || started.subject != token.subject {
+                self.end_everywhere(token);
             }
         }
         if tombstones != self.verdict.tombstones {
-            // A held answer would put C where the session before had it, so the tombstone has to be seen there.
-            self.add_tombstones(&tombstones, switched.map_or(&started.companion.attributes, |live| &live.attributes));
+            self.add_tombstones(&tombstones, &started.companion.attributes);
         }
         self.set_companion(started);
         self.out.effects.push(Effect::Learn(started.companion.clone()));
@@ -169,24 +176,24 @@ impl Settling<'_> {
     }
 
     /// Rule L1, L2. A browser that is told to clear its cookies would clear ours too.
-    fn log_out(&mut self, live: &Live, why: Logout) {
+    fn log_out(&mut self, token: &SessionToken, why: Logout) {
         if !self.facts.clears_cookies {
-            self.add_tombstones(&self.verdict.tombstones.with(&live.token.family), &live.attributes);
+            self.add_tombstones(&self.verdict.tombstones.with(&token.family), &self.expected().clone());
             if self.verdict.has_companion {
                 self.delete_companion();
             }
         }
-        self.end_everywhere(live);
+        self.end_everywhere(token);
         self.end = None;
         self.out.outcome = Outcome::Logout(why);
     }
 
     /// A weak family may be shared by people who did not log out.
-    fn end_everywhere(&mut self, live: &Live) {
-        let family = live.token.family;
+    fn end_everywhere(&mut self, token: &SessionToken) {
+        let family = token.family;
         if !family.is_weak() {
             // Every token of the family is this one or was renewed under the policy.
-            let last = self.now.plus(self.rules.policy.longest_ttl()).max(live.token.exp.millis());
+            let last = self.now.plus(self.rules.policy.longest_ttl()).max(token.exp.millis());
             self.out.effects.push(Effect::End { family, until: last.plus(TOMBSTONE_GRACE) });
         }
     }

@@ -18,7 +18,7 @@ impl Settling<'_> {
     pub(super) fn add_tombstones(&mut self, tombstones: &Tombstones, attributes: &Attributes) {
         let age = if tombstones.is_empty() { Span::ZERO } else { self.rules.policy.longest_ttl().plus(TOMBSTONE_GRACE) };
         let name = self.rules.cookie.tombstones_name();
-        self.add_line(attributes.for_companion().line(&name, &tombstones.encode(), Some(age)));
+        self.add_line(attributes.for_tombstones().line(&name, &tombstones.encode(), Some(age)));
     }
 
     /// Rule K6: a companion is only needed where the settings do not already say how C is set.

@@ -42,7 +42,7 @@ impl Settling<'_> {
         let remaining = token.remaining(self.now);
         let clocks = self.rules.policy.clocks(token.class);
         let nearly_over = remaining < clocks.threshold.divided_by(4);
-        if self.around.ended.ended(&token.family, token.subject.as_ref(), token.origin).is_some() {
+        if self.around.ended.ended(&token.family, token.subject.as_ref(), token.origin, self.now).is_some() {
             return Err(Kept::Revoked);
         }
         if self.facts.own || matches!(self.facts.status, 101 | 401 | 407 | 500..) || (self.facts.status == 304 && !nearly_over) {

@@ -19,7 +19,18 @@ const SIGNATURES: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Memory {
     ended: Mutex<EndedFamilies>,
-    learned: Mutex<Option<Companion>>,
+    learned: Mutex<Learned>,
+    superseded: Mutex<EndedFamilies>,
+}
+
+/// How the backend sets its cookie, as long as it sets it alike for everybody.
+#[derive(Debug, Default)]
+enum Learned {
+    #[default]
+    Nothing,
+    Alike(Companion),
+    /// One person's attributes say nothing of another's.
+    Mixed,
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +48,15 @@ impl Memory {
                 Effect::Reopen(family) => {
                     lock(&self.ended).until.remove(family.id());
                 }
-                Effect::Learn(companion) => *lock(&self.learned) = Some(companion.clone()),
+                Effect::Supersede { family, until } => lock(&self.superseded).insert(family, *until, now),
+                Effect::Learn(companion) => {
+                    let mut learned = lock(&self.learned);
+                    *learned = match &*learned {
+                        Learned::Nothing => Learned::Alike(companion.clone()),
+                        Learned::Alike(known) if known == companion => Learned::Alike(companion.clone()),
+                        _ => Learned::Mixed,
+                    };
+                }
             }
         }
     }
@@ -45,7 +64,10 @@ impl Memory {
     /// How the backend last set its cookie, as far as this process saw.
     #[must_use]
     pub fn learned(&self) -> Option<Companion> {
-        lock(&self.learned).clone()
+        match &*lock(&self.learned) {
+            Learned::Alike(companion) => Some(companion.clone()),
+            Learned::Nothing | Learned::Mixed => None,
+        }
     }
 }
 
@@ -54,6 +76,10 @@ impl Ended for Memory {
     fn ended(&self, family: &Family, _: Option<&Subject>, _: Option<UnixSeconds>, now: UnixMillis) -> Option<Ending> {
         let until = lock(&self.ended).until.get(family.id()).copied();
         until.filter(|until| now < *until).map(|_| Ending::LoggedOut)
+    }
+
+    fn superseded(&self, family: &Family, now: UnixMillis) -> bool {
+        lock(&self.superseded).until.get(family.id()).is_some_and(|until| now < *until)
     }
 }
 

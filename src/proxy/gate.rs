@@ -9,7 +9,7 @@ const LONGEST_TARGET: usize = 8 * 1024;
 /// Fields that may stand once only: two readers would pick two.
 const SINGLE: [HeaderName; 4] = [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::CONTENT_TYPE];
 /// Fields that a `Connection` line must not take away: slidecar or the backend relies on them.
-const RELIED_ON: [HeaderName; 11] = [
+const RELIED_ON: [HeaderName; 15] = [
     header::COOKIE,
     header::HOST,
     header::AUTHORIZATION,
@@ -17,9 +17,13 @@ const RELIED_ON: [HeaderName; 11] = [
     header::CONTENT_TYPE,
     header::TRANSFER_ENCODING,
     HeaderName::from_static("forwarded"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
+    header::ACCEPT,
+    header::ORIGIN,
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("sec-purpose"),
+    HeaderName::from_static("sec-fetch-mode"),
+    HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("x-requested-with"),
     HeaderName::from_static("session-passive"),
 ];
 
@@ -92,7 +96,11 @@ fn fields(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get(header::EXPECT).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return refuse(StatusCode::EXPECTATION_FAILED, "the only expectation is 100-continue");
     }
-    if connection_options(headers).any(|option| RELIED_ON.iter().any(|name| option.eq_ignore_ascii_case(name.as_str().as_bytes()))) {
+    let is_relied_on = |option: &[u8]| {
+        let is_forwarded = option.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"));
+        is_forwarded || RELIED_ON.iter().any(|name| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    };
+    if connection_options(headers).any(is_relied_on) {
         return bad("Connection names a field that must not be removed");
     }
     Ok(())
@@ -147,6 +155,8 @@ mod tests {
             ("/", "GET", &[h, ("connection", "close, x-hop")], 200),
             ("/", "GET", &[h, ("connection", "close"), ("connection", "Cookie")], 400),
             ("/", "GET", &[h, ("connection", "transfer-encoding")], 400),
+            ("/", "GET", &[h, ("connection", "X-Forwarded-User")], 400),
+            ("/", "GET", &[h, ("connection", "sec-fetch-site")], 400),
             ("/", "GET", &[h, ("authorization", "a"), ("authorization", "b")], 400),
             ("/", "GET", &[h, ("cookie", "a=1"), ("cookie", "b=2")], 200),
         ];

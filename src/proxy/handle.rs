@@ -129,10 +129,12 @@ impl Proxy {
         let now = self.clock.now();
         let learned = self.memory.learned();
         let around = Surroundings { ended: &self.memory, signer: &self.signatures, learned: learned.as_ref() };
-        let verdict = decide(&self.rules, &around, &facts, now);
+        let mut verdict = decide(&self.rules, &around, &facts, now);
         said.hear(&verdict);
         self.reporter.report(&verdict.events, now);
         if let Some(endpoint) = endpoint {
+            // Only the backend's answers declare a logout by their path; ours say what they are.
+            verdict.path.logout = false;
             return Ok(self.answer(endpoint, &head, &verdict, &around, now, said));
         }
         // 6 prepare
@@ -182,7 +184,9 @@ impl Proxy {
     ) -> Response<AnswerBody> {
         let call = Call { head, rules: &self.rules, verdict, now };
         let (mut head, body) = self.endpoints.answer(endpoint, &call).into_parts();
-        self.settle(&mut head, verdict, around, !endpoint.is_activity(), said);
+        // A call that was refused is no sign of a person.
+        let own = !(endpoint.is_activity() && head.status.is_success());
+        self.settle(&mut head, verdict, around, own, said);
         Response::from_parts(head, AnswerBody::own(body))
     }
 

@@ -35,7 +35,7 @@ struct State {
 
 /// A request in the making: busy until it is dropped.
 #[derive(Debug)]
-pub struct Busy(Progress);
+pub struct Busy(Option<Progress>);
 
 impl Progress {
     #[must_use]
@@ -47,7 +47,7 @@ impl Progress {
     #[must_use]
     pub fn begin(&self) -> Busy {
         self.set(Phase::Busy);
-        Busy(self.clone())
+        Busy(Some(self.clone()))
     }
 
     fn set(&self, phase: Phase) {
@@ -62,16 +62,16 @@ impl Progress {
 
 impl Busy {
     /// The connection became a tunnel: it never waits for a head again.
-    pub fn for_good(self) {
-        self.0.set(Phase::Busy);
-        std::mem::forget(self);
+    pub fn for_good(mut self) {
+        self.0 = None;
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.set(Phase::Idle);
-        let reader = self.0.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(progress) = &self.0 else { return };
+        progress.set(Phase::Idle);
+        let reader = progress.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reader) = reader {
             reader.wake();
         }

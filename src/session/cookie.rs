@@ -64,10 +64,15 @@ impl<'a> Cookies<'a> {
         let mut out = Vec::with_capacity(self.text.len());
         let mut start = 0_usize;
         let mut wrote = false;
+        // Pairs and edits stand in the order of the text, so one walk along all three is enough.
+        let mut edits: Vec<_> = edits.iter().collect();
+        edits.sort_by_key(|(place, _)| *place);
+        let mut edits = edits.into_iter().peekable();
+        let mut pairs = self.pairs.iter().enumerate().peekable();
         for part in self.text.split(|&byte| byte == b';') {
             let end = start.saturating_add(part.len());
-            let place = self.pairs.iter().position(|pair| pair.whole == (start..end));
-            let edit = place.and_then(|place| edits.iter().find(|(edited, _)| *edited == place)).map(|(_, edit)| edit);
+            let place = pairs.next_if(|(_, pair)| pair.whole == (start..end)).map(|(place, _)| place);
+            let edit = edits.next_if(|(edited, _)| Some(*edited) == place).map(|(_, edit)| edit);
             if edit != Some(&Edit::Remove) {
                 // What follows a removed first pair should not begin with the blank that separated them.
                 let mut piece = start..end;

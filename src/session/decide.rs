@@ -211,7 +211,9 @@ impl Found {
                 },
                 Reading::Dead(Dead::Expired(token)) => {
                     // Legacy refresh and logout handlers want to see what has merely expired, never what was ended.
-                    let goes_on = path.expired && ending(around, tombstones, &token, now).is_none();
+                    // One that the cap ended is for no handler that would begin it anew.
+                    let merely = token.exp.millis() <= now && (path.logout || token.cap().is_none_or(|cap| now < cap.millis()));
+                    let goes_on = path.expired && merely && ending(around, tombstones, &token, now).is_none();
                     found.expired_goes_on |= goes_on;
                     found.expired.get_or_insert(*token);
                     Err((Outcome::Stripped(DeadWord::Expired), goes_on))
@@ -355,6 +357,10 @@ mod tests {
     impl Ended for Nobody {
         fn ended(&self, _: &Family, _: Option<&Subject>, _: Option<UnixSeconds>, _: UnixMillis) -> Option<Ending> {
             None
+        }
+
+        fn superseded(&self, _: &Family, _: UnixMillis) -> bool {
+            false
         }
     }
 

@@ -113,10 +113,10 @@ impl<'a> Value<'a> {
         text.parse::<f64>().ok().map(|number| number.floor() as i64)
     }
 
-    /// Whether the value says something: not `null`, not `false`, not the empty string.
+    /// Whether the value says something: not `null`, `false` or zero, nothing empty.
     #[must_use]
     pub fn is_substantial(self) -> bool {
-        !matches!(self.0, b"null" | b"false" | b"\"\"")
+        !matches!(self.0, b"null" | b"false" | b"0" | b"\"\"" | b"\"0\"" | b"{}" | b"[]")
     }
 
     /// The elements of an array; `None` for other types.

@@ -93,6 +93,10 @@ impl CookieRules {
 /// What this process and its peers know to be over.
 pub trait Ended: Send + Sync {
     fn ended(&self, family: &Family, subject: Option<&Subject>, origin: Option<UnixSeconds>, now: UnixMillis) -> Option<Ending>;
+
+    /// Whether another session of the same person took this one's place: it is served, but a late answer of it must not
+    /// put its cookie back.
+    fn superseded(&self, family: &Family, now: UnixMillis) -> bool;
 }
 
 /// Why a session that its token would let live is over.

@@ -74,6 +74,7 @@ impl PathRules {
 pub fn spelling(path: &[u8]) -> Spelling {
     let mut ambiguous = path.iter().any(|byte| !byte.is_ascii() || matches!(byte, b'\\' | b';' | 0..=0x20 | 0x7f));
     let mut rest = path;
+    let mut decoded = Vec::with_capacity(path.len());
     while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
         let Some(code) = rest.get(at.saturating_add(1)..at.saturating_add(3)).and_then(escaped_byte) else {
             return Spelling::Bad;
@@ -81,10 +82,14 @@ pub fn spelling(path: &[u8]) -> Spelling {
         if code == 0 {
             return Spelling::Bad;
         }
+        decoded.extend_from_slice(&rest[..at]);
+        decoded.push(code);
         // Escapes of what needs none, of separators and of the percent sign itself read differently once decoded.
         ambiguous |= code.is_ascii_alphanumeric() || code.is_ascii_control() || b"-._~/\\%;?#".contains(&code);
         rest = &rest[at.saturating_add(3)..];
     }
+    // Overlong forms are dots and slashes to old decoders.
+    ambiguous |= std::str::from_utf8(&decoded).is_err();
     let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         ambiguous |= matches!(segment, b"." | b"..") || (segment.is_empty() && segments.peek().is_some());
@@ -149,6 +154,8 @@ mod tests {
             "/poll/%3bx",
             "/poll/%0a",
             "/poll/%7e",
+            "/app/public/%c0%ae%c0%ae/x",
+            "/poll/%ff",
         ];
         for path in ambiguous {
             assert_eq!(spelling(path.as_bytes()), Spelling::Ambiguous, "{path}");

@@ -88,6 +88,10 @@ impl Upstream {
             head.headers.insert(header::HOST, host);
         }
 
+        // Of a body whose length nobody knows, hyper sends nothing with GET and HEAD unless it is told how.
+        if !body.is_end_stream() && !head.headers.contains_key(header::CONTENT_LENGTH) {
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let (sent, was_sent) = oneshot::channel();
         let answer = self.client.request(Request::from_parts(head, ReportingBody { body, sent: Some(sent) }));
         let patience = async {

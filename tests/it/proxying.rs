@@ -134,6 +134,22 @@ async fn t1_declared_trailers_pass() {
 }
 
 #[tokio::test]
+async fn t1_a_body_of_unknown_length_goes_with_any_method() {
+    let backend = Backend::saying("200 OK", &[], "x").await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    for method in ["GET", "DELETE", "POST"] {
+        let mut client = sidecar.client().await;
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")).await;
+        assert_eq!(client.answer(method).await.status, 200);
+        let seen = backend.requests().pop().unwrap();
+        assert!(
+            seen.to_ascii_lowercase().contains("transfer-encoding: chunked\r\n") && seen.contains("5\r\nhello\r\n0\r\n\r\n"),
+            "{seen:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn t1_connections_to_the_backend_are_used_again() {
     let backend = Backend::saying("200 OK", &[], "x").await;
     let sidecar = Sidecar::before(&backend.address, &[]).await;

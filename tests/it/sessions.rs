@@ -748,6 +748,90 @@ async fn k3_an_answer_that_took_its_time_and_repeats_the_cookie_is_no_logout() {
 }
 
 #[tokio::test]
+async fn l2_a_late_answer_of_the_session_before_a_reissue_puts_nothing_back() {
+    let next = token(&format!(r#"{{"sub":"ada","sid":"s-2","iat":{},"exp":{}}}"#, NOW + 4000, NOW + 4000 + TTL));
+    let line = format!("session={next}; Path=/; HttpOnly; SameSite=Lax; Max-Age=9");
+    let gate = Arc::new(Notify::new());
+    let held = Arc::clone(&gate);
+    let backend = Backend::start(move |request| match request.split(' ').nth(1) {
+        Some("/slow") => Reply::ok().held_by(&held),
+        _ => Reply::with("200 OK", &[("Set-Cookie", &line)], ""),
+    })
+    .await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let first = format!("session={}", session_token(NOW, NOW + TTL));
+    sidecar.pass(4000);
+    let mut slow = sidecar.client().await;
+    slow.send(format!("GET /slow HTTP/1.1\r\nHost: a\r\nCookie: {first}\r\n\r\n")).await;
+    while backend.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(sidecar.get("/page", &first).await.cookie("session"), next);
+    gate.notify_one();
+    assert!(slow.answer("GET").await.cookie_lines("session").is_empty());
+}
+
+#[tokio::test]
+async fn k6_one_persons_attributes_say_nothing_of_anothers() {
+    let ada = session_token(NOW, NOW + TTL);
+    let bob = token(&format!(r#"{{"sub":"bob","sid":"s-2","iat":{NOW},"exp":{}}}"#, NOW + TTL));
+    let lines = [format!("session={ada}; Path=/; HttpOnly; SameSite=Lax; Max-Age=9"), format!("session={bob}; Path=/admin; HttpOnly")];
+    let backend = Backend::start(move |request| match request.split(' ').nth(1) {
+        Some("/login-ada") => Reply::with("200 OK", &[("Set-Cookie", &lines[0])], ""),
+        Some("/login-bob") => Reply::with("200 OK", &[("Set-Cookie", &lines[1])], ""),
+        _ => Reply::ok(),
+    })
+    .await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    sidecar.get("/login-ada", "").await;
+    sidecar.get("/login-bob", "").await;
+    sidecar.pass(4000);
+    let renewed = sidecar.get("/", &format!("session={ada}")).await;
+    assert!(renewed.cookie_lines("session")[0].ends_with("; Max-Age=7200; Path=/; HttpOnly; SameSite=Lax"));
+}
+
+#[tokio::test]
+async fn k8_a_cookie_of_the_same_name_elsewhere_replaces_nothing() {
+    let backend = setting(&["session=opaque; Path=/admin; HttpOnly"]).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let session = format!("session={}", session_token(NOW, NOW + TTL));
+    for _ in 0..2 {
+        let answer = sidecar.get("/admin", &session).await;
+        assert_eq!((answer.all("set-cookie").count(), answer.field("session-expires-in")), (1, Some("7200")));
+    }
+}
+
+#[tokio::test]
+async fn k8_a_shim_that_moves_the_cookie_logs_nobody_out() {
+    let value = session_token(NOW, NOW + TTL);
+    let new = format!("session={value}; Path=/; Domain=app.example; Max-Age=9; HttpOnly");
+    let old = "session=; Max-Age=0; Path=/";
+    for lines in [[new.as_str(), old], [old, new.as_str()]] {
+        let backend = setting(&lines).await;
+        let sidecar = Sidecar::before(&backend.address, &[]).await;
+        for cookies in ["", &format!("session={}", session_token(NOW, NOW + TTL - 5))] {
+            let answer = sidecar.get("/", cookies).await;
+            assert_eq!((answer.field("session-expires-in"), answer.cookie_lines("session_x").len()), (Some("7200"), 0), "{lines:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn e2_a_refused_call_is_no_activity() {
+    let (sidecar, _backend, session) = quiet(&[("SESSION_LOGOUT_PATHS", "/auth")]).await;
+    sidecar.pass(4000);
+    for path in ["/auth/session-heartbeat", "/auth/session-logout"] {
+        let foreign = post(&sidecar, path, &[("Cookie", &session), ("Sec-Fetch-Site", "cross-site")]).await;
+        assert_eq!((foreign.status, foreign.all("set-cookie").count()), (403, 0), "{path}");
+        let wrong = sidecar.get(path, &session).await;
+        assert_eq!((wrong.status, wrong.all("set-cookie").count()), (405, 0), "{path}");
+    }
+    // And asking for the policy below a logout path is no logout.
+    assert_eq!(sidecar.get("/auth/session-policy", &session).await.all("set-cookie").count(), 0);
+    assert!(sidecar.get("/", &session).await.field("session-expires-in").is_some());
+}
+
+#[tokio::test]
 async fn l2_a_weak_family_is_ended_in_the_browser_only() {
     let backend = setting(&["session=; Path=/; Max-Age=0"]).await;
     let sidecar = Sidecar::before(&backend.address, &[]).await;

@@ -46,8 +46,24 @@ impl Settling<'_> {
             let attributes = Attributes::of(&cookie, &self.verdict.request_path);
             let (meaning, replacement) = self.read_line(&cookie, &attributes);
             self.out.lines[index] = replacement;
-            let expected = attributes.same_place(self.expected());
-            if expected || self.last.as_ref().is_none_or(|(_, kept)| !kept.same_place(self.expected())) {
+            let is_expected = attributes.same_place(self.expected());
+            let meaning = match meaning {
+                // A cookie of the same name at another place replaces nothing.
+                Meaning::NoSession if !is_expected && self.verdict.session.is_some() => Meaning::CleanUp,
+                meaning => meaning,
+            };
+            let decides = match &self.last {
+                None => true,
+                // A shim that deletes the cookie's old place beside setting its new one logs nobody out.
+                Some((Meaning::Session(_) | Meaning::Again { .. }, _)) if matches!(meaning, Meaning::Deletion) => {
+                    self.last.as_ref().is_some_and(|(_, kept)| kept.same_place(&attributes))
+                }
+                Some((Meaning::Deletion, kept)) if matches!(meaning, Meaning::Session(_) | Meaning::Again { .. }) => {
+                    is_expected || !kept.same_place(&attributes)
+                }
+                Some((_, kept)) => is_expected || !kept.same_place(self.expected()),
+            };
+            if decides {
                 self.last = Some((meaning, attributes));
             }
         }

@@ -65,6 +65,8 @@ pub struct SessionClock {
 pub enum Effect {
     /// The family is logged out; no token of it can live longer than `until`.
     End { family: Family, until: UnixMillis },
+    /// Another session of the same person took this one's place: no late answer may renew it.
+    Supersede { family: Family, until: UnixMillis },
     /// A new login took a logged-out family up again.
     Reopen(Family),
     /// How the backend sets C.
@@ -156,6 +158,8 @@ impl<'a> Settling<'a> {
             tombstones = tombstones.with(&token.family);
             if declared || started.subject.is_none() || started.subject != token.subject {
                 self.end_everywhere(token);
+            } else {
+                self.out.effects.push(Effect::Supersede { family: token.family, until: self.last_life(token) });
             }
         }
         if tombstones != self.verdict.tombstones {
@@ -192,10 +196,13 @@ impl<'a> Settling<'a> {
     fn end_everywhere(&mut self, token: &SessionToken) {
         let family = token.family;
         if !family.is_weak() {
-            // Every token of the family is this one or was renewed under the policy.
-            let last = self.now.plus(self.rules.policy.longest_ttl()).max(token.exp.millis());
-            self.out.effects.push(Effect::End { family, until: last.plus(TOMBSTONE_GRACE) });
+            self.out.effects.push(Effect::End { family, until: self.last_life(token) });
         }
+    }
+
+    /// When no token of the family can live any more: each is this one, or was renewed under the policy.
+    fn last_life(&self, token: &SessionToken) -> UnixMillis {
+        self.now.plus(self.rules.policy.longest_ttl()).max(token.exp.millis()).plus(TOMBSTONE_GRACE)
     }
 
     /// Rule E3.

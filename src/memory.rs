@@ -5,13 +5,15 @@ use crate::session::companion::Companion;
 use crate::session::family::{Family, Subject};
 use crate::session::keys::{DirectSigner, Key, Signer, SigningFailed};
 use crate::session::settle::Effect;
-use crate::session::time::{UnixMillis, UnixSeconds};
+use crate::session::time::{Span, UnixMillis, UnixSeconds};
 use crate::session::{Ended, Ending};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Ended families are swept when this many more have come.
 const SWEEP_EVERY: usize = 1024;
+/// No answer is later than this; what was superseded before is forgotten.
+const LONGEST_REQUEST: Span = Span::from_secs(3600);
 /// Signatures kept: enough for every family that renews within one second on a busy host.
 const SIGNATURES: usize = 1024;
 
@@ -20,7 +22,7 @@ const SIGNATURES: usize = 1024;
 pub struct Memory {
     ended: Mutex<EndedFamilies>,
     learned: Mutex<Learned>,
-    superseded: Mutex<EndedFamilies>,
+    superseded: Mutex<HashMap<[u8; 16], UnixMillis>>,
 }
 
 /// How the backend sets its cookie, as long as it sets it alike for everybody.
@@ -48,7 +50,13 @@ impl Memory {
                 Effect::Reopen(family) => {
                     lock(&self.ended).until.remove(family.id());
                 }
-                Effect::Supersede { family, until } => lock(&self.superseded).insert(family, *until, now),
+                Effect::Supersede(family) => {
+                    let mut superseded = lock(&self.superseded);
+                    if superseded.len() >= SWEEP_EVERY {
+                        superseded.retain(|_, at| now < at.plus(LONGEST_REQUEST));
+                    }
+                    superseded.insert(*family.id(), now);
+                }
                 Effect::Learn(companion) => {
                     let mut learned = lock(&self.learned);
                     *learned = match &*learned {
@@ -78,8 +86,8 @@ impl Ended for Memory {
         until.filter(|until| now < *until).map(|_| Ending::LoggedOut)
     }
 
-    fn superseded(&self, family: &Family, now: UnixMillis) -> bool {
-        lock(&self.superseded).until.get(family.id()).is_some_and(|until| now < *until)
+    fn superseded(&self, family: &Family, since: UnixMillis) -> bool {
+        lock(&self.superseded).get(family.id()).is_some_and(|at| since <= *at)
     }
 }
 
@@ -89,7 +97,8 @@ impl EndedFamilies {
             self.until.retain(|_, until| *until > now);
             self.sweep_at = self.until.len().saturating_add(SWEEP_EVERY);
         }
-        self.until.insert(*family.id(), until);
+        let known = self.until.entry(*family.id()).or_insert(until);
+        *known = until.max(*known);
     }
 }
 

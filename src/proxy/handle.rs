@@ -132,6 +132,7 @@ impl Proxy {
         let mut verdict = decide(&self.rules, &around, &facts, now);
         said.hear(&verdict);
         self.reporter.report(&verdict.events, now);
+        self.memory.apply(&verdict.effects, now);
         if let Some(endpoint) = endpoint {
             // Only the backend's answers declare a logout by their path; ours say what they are.
             verdict.path.logout = false;

@@ -7,6 +7,7 @@ use super::keys::KeyRole;
 use super::mint::{Minted, mint, renewed_exp};
 use super::outcome::{Dead as DeadWord, Event, Foreign, Outcome, Refused, Renewed};
 use super::paths::{PathFacts, Spelling, spelling};
+use super::settle::{Effect, TOMBSTONE_GRACE};
 use super::signs::{Method, Signs};
 use super::time::{Span, UnixMillis};
 use super::token::{Dead, NotOurs, Reading, SessionToken, read};
@@ -40,7 +41,11 @@ pub struct Verdict {
     /// A session that came, but is over: answers to other requests of its time may still be under way.
     pub(super) expired: Option<SessionToken>,
     pub events: Vec<Event>,
+    /// What is to be remembered, whatever the answer.
+    pub effects: Vec<Effect>,
     pub path: PathFacts,
+    /// When this was judged.
+    pub(super) now: UnixMillis,
     pub(super) tombstones: Tombstones,
     /// Attributes of C where no session tells them.
     pub(super) expected: Attributes,
@@ -158,7 +163,9 @@ pub fn decide(rules: &Rules, around: &Surroundings<'_>, facts: &RequestFacts<'_>
         session,
         expired: found.expired,
         events,
+        effects: found.effects,
         path,
+        now,
         tombstones,
         expected,
         configured,
@@ -177,6 +184,7 @@ struct Found {
     outcome: Outcome,
     edits: Vec<(usize, Edit)>,
     events: Vec<Event>,
+    effects: Vec<Effect>,
 }
 
 impl Found {
@@ -197,6 +205,7 @@ impl Found {
             outcome: Outcome::Anonymous,
             edits: Vec::new(),
             events: Vec::new(),
+            effects: Vec::new(),
         };
         let mut others = Vec::new();
         for (index, (place, value)) in cookies.named(rules.cookie.name.as_bytes()).enumerate() {
@@ -207,7 +216,13 @@ impl Found {
             let reading = match read(rules, value, now) {
                 Reading::Session(token) => match ending(around, tombstones, &token, now) {
                     None => Ok(token),
-                    Some(dead) => Err((Outcome::Stripped(dead), false)),
+                    Some(dead) => {
+                        // A replica that did not hear of the end may have renewed it: remember it for as long as that lives.
+                        if around.ended.ended(&token.family, token.subject.as_ref(), token.origin, now) == Some(Ending::LoggedOut) {
+                            found.effects.push(Effect::End { family: token.family, until: token.exp.millis().plus(TOMBSTONE_GRACE) });
+                        }
+                        Err((Outcome::Stripped(dead), false))
+                    }
                 },
                 Reading::Dead(Dead::Expired(token)) => {
                     // Legacy refresh and logout handlers want to see what has merely expired, never what was ended.

@@ -94,9 +94,9 @@ impl CookieRules {
 pub trait Ended: Send + Sync {
     fn ended(&self, family: &Family, subject: Option<&Subject>, origin: Option<UnixSeconds>, now: UnixMillis) -> Option<Ending>;
 
-    /// Whether another session of the same person took this one's place: it is served, but a late answer of it must not
-    /// put its cookie back.
-    fn superseded(&self, family: &Family, now: UnixMillis) -> bool;
+    /// Whether another session of the same person took this one's place after `since`, when a request came that still
+    /// carried it: it is served, but its late answer must not put its cookie back.
+    fn superseded(&self, family: &Family, since: UnixMillis) -> bool;
 }
 
 /// Why a session that its token would let live is over.

@@ -10,4 +10,5 @@ mod legacy;
 mod proxying;
 mod published;
 mod sessions;
+mod simulation;
 mod verifiers;

@@ -22,7 +22,7 @@ use super::{Rules, Surroundings};
 use lines::{Meaning, Started};
 
 /// How much longer than a token a tombstone lives: late answers and other clocks.
-const TOMBSTONE_GRACE: Span = Span::from_secs(600);
+pub(super) const TOMBSTONE_GRACE: Span = Span::from_secs(600);
 
 /// What the shell found in a response's head.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ pub enum Effect {
     /// The family is logged out; no token of it can live longer than `until`.
     End { family: Family, until: UnixMillis },
     /// Another session of the same person took this one's place: no late answer may renew it.
-    Supersede { family: Family, until: UnixMillis },
+    Supersede(Family),
     /// A new login took a logged-out family up again.
     Reopen(Family),
     /// How the backend sets C.
@@ -159,7 +159,7 @@ impl<'a> Settling<'a> {
             if declared || started.subject.is_none() || started.subject != token.subject {
                 self.end_everywhere(token);
             } else {
-                self.out.effects.push(Effect::Supersede { family: token.family, until: self.last_life(token) });
+                self.out.effects.push(Effect::Supersede(token.family));
             }
         }
         if tombstones != self.verdict.tombstones {

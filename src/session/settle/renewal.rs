@@ -42,7 +42,7 @@ impl Settling<'_> {
         let remaining = token.remaining(self.now);
         let clocks = self.rules.policy.clocks(token.class);
         let nearly_over = remaining < clocks.threshold.divided_by(4);
-        if self.around.ended.superseded(&token.family, self.now) {
+        if self.around.ended.superseded(&token.family, self.verdict.now) {
             return Err(Kept::Revoked);
         }
         if self.around.ended.ended(&token.family, token.subject.as_ref(), token.origin, self.now).is_some() {

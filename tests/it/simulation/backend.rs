@@ -159,11 +159,14 @@ impl Ledger {
         let earlier = before.map(|mint| self.mints[mint].claims.clone());
         let lives = setting.backend_ttl[usize::from(demo)];
         let style = if subject.is_none() { Style::Bare } else { setting.style };
-        let sid = earlier.as_ref().and_then(|claims| claims.sid.clone()).unwrap_or_else(|| format!("s{}", self.numbers));
+        let sid = earlier.as_ref().and_then(|claims| claims.sid.clone()).unwrap_or_else(|| match style {
+            Style::SameSid => format!("of {}", subject.unwrap_or_default()),
+            _ => format!("s{}", self.numbers),
+        });
         let auth_time = earlier.as_ref().and_then(|claims| claims.auth_time).unwrap_or(clock);
         let claims = Claims {
             sub: subject.map(str::to_owned),
-            sid: matches!(style, Style::Sid | Style::AuthTime).then_some(sid),
+            sid: matches!(style, Style::Sid | Style::SameSid | Style::AuthTime).then_some(sid),
             jti: (style == Style::Jti).then(|| format!("j{}", self.numbers)),
             // Two people who are nobody must not be one.
             role: Some(if demo {
@@ -231,7 +234,7 @@ impl Mint {
         let date = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
         let (sub, role, iat, exp) = (text(&self.claims.sub), text(&self.claims.role), date(times.iat), times.exp);
         let body = match self.style {
-            Style::Sid => {
+            Style::Sid | Style::SameSid => {
                 let sid = text(&self.claims.sid);
                 format!(r#"{{"sub":"{sub}","sid":"{sid}","role":"{role}","n":{{"exp":1,"iat":[2,3.50]}},"iat":{iat},"exp":{exp}"#)
             }

@@ -36,6 +36,8 @@ pub struct Browser {
 #[derive(Clone, Copy, Debug)]
 pub struct Promise {
     pub session: usize,
+    /// When the login, or the backend's re-issue, came.
+    pub since: Millis,
     pub until: Millis,
 }
 
@@ -105,12 +107,14 @@ impl Browser {
     pub fn forget(&mut self, session: usize, now: Millis) {
         self.ended.retain(|(ended, _)| *ended != session);
         self.ended.push((session, now));
+        self.unnamed.remove(&session);
         let surplus = self.ended.len().saturating_sub(REMEMBERED);
         self.unnamed.extend(self.ended.drain(..surplus).map(|(session, _)| session));
     }
 
-    pub fn has_forgotten(&self, session: usize) -> bool {
-        self.ended.iter().any(|(ended, _)| *ended == session)
+    /// When an answer told this browser to forget the session, if it did.
+    pub fn forgotten(&self, session: usize) -> Option<Millis> {
+        self.ended.iter().find(|(ended, _)| *ended == session && !self.unnamed.contains(ended)).map(|(_, when)| *when)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::backend::{Known, Ledger, Made};
 use super::browser::Browser;
+use super::gaps;
 use super::plan::{Millis, SECOND, SKEW, Setting, millis};
 use super::replica::Process;
 use slidecar::session::decide::{Due, Verdict};
@@ -85,6 +86,14 @@ impl Arrival<'_> {
         self.served.is_some_and(|served| served.session == session) && self.accepted
     }
 
+    /// Whether no tombstone can name this family, for a reason that the documents give or a gap that is listed.
+    fn is_unnamed(&self, known: &Known) -> bool {
+        let two_places = gaps::TWO_TOMBSTONE_PLACES && self.browser.values("session_x").count() > 1;
+        let is_over = gaps::SHORT_TOMBSTONE
+            && self.browser.forgotten(known.session).is_some_and(|when| self.now >= when + self.setting.shortest_tombstone());
+        two_places || is_over || self.browser.unnamed.contains(&known.session)
+    }
+
     fn state(&self) -> String {
         format!(
             "process {}, promise {:?}, carried {:?}, served {:?}, accepted {}, ended {:?}",
@@ -138,8 +147,10 @@ fn nothing_is_served_beyond_origin_plus_a(arrival: &Arrival<'_>, tally: &mut Tal
 }
 
 fn a_logged_out_family_is_never_accepted_again(arrival: &Arrival<'_>, tally: &mut Tally) -> Held {
-    let is_over =
-        |known: &Known| arrival.browser.has_forgotten(known.session) || arrival.ended.contains(&(known.session, arrival.process.id));
+    let is_over = |known: &Known| {
+        let is_forgotten = arrival.browser.forgotten(known.session).is_some() && !arrival.is_unnamed(known);
+        is_forgotten || arrival.ended.contains(&(known.session, arrival.process.id))
+    };
     if arrival.carried.is_some_and(is_over) {
         tally.count(LOGGED_OUT);
     }
@@ -149,7 +160,7 @@ fn a_logged_out_family_is_never_accepted_again(arrival: &Arrival<'_>, tally: &mu
 fn one_users_answer_never_replaces_anothers_login(arrival: &Arrival<'_>, tally: &mut Tally) -> Held {
     let Some(person) = &arrival.browser.person else { return Ok(()) };
     let is_anothers = |known: &Known| arrival.ledger.sessions[known.session].subject.as_ref() != Some(person);
-    if arrival.carried.is_some_and(|known| arrival.browser.unnamed.contains(&known.session)) {
+    if arrival.carried.is_some_and(|known| arrival.is_unnamed(known)) {
         return Ok(());
     }
     if arrival.carried.is_some_and(is_anothers) {

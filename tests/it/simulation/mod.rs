@@ -2,6 +2,7 @@
 
 mod backend;
 mod browser;
+mod gaps;
 mod invariants;
 mod plan;
 mod replica;

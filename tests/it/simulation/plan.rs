@@ -1,5 +1,7 @@
 //! What a world is made of: all of it follows from a seed and a few bounds, so that a failing world can be made smaller.
 
+use super::gaps;
+use super::replica::LOGIN;
 use super::rng::Rng;
 use slidecar::session::Persistence;
 use slidecar::session::policy::{Class, PolicySettings, SessionPolicy};
@@ -17,6 +19,9 @@ pub const DAY: Millis = 24 * HOUR;
 pub const SKEW: Millis = 2 * SECOND;
 /// Two clocks that differ by twice the skew, a second of rounding in the token and one in the cookie.
 pub const SLACK: Millis = 2 * SKEW + 2 * SECOND;
+
+/// How late a renewal may be made after a logout elsewhere: what a tombstone lives longer than a token (SPEC L1).
+pub const TOMBSTONE_GRACE: Millis = 10 * MINUTE;
 
 /// One world; smaller numbers make a smaller world with the same people in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +75,8 @@ pub enum Style {
     AuthTime,
     /// Not even `iat`: a weak family.
     Weak,
+    /// A `sid` that a person keeps through logouts and logins.
+    SameSid,
 }
 
 /// How the backend ends a session.
@@ -113,6 +120,8 @@ pub struct Setting {
     pub reissues: bool,
     /// The first session of each user began before slidecar was installed, with a token of seven days.
     pub installed_late: bool,
+    /// Where people log in; not always where C is sent.
+    pub login: &'static str,
 }
 
 impl Setting {
@@ -130,10 +139,12 @@ impl Setting {
             3..=4 => Style::Jti,
             5..=6 => Style::Bare,
             7 => Style::AuthTime,
+            8 if !gaps::SAME_NAME => Style::SameSid,
             // A cap and no origin: such sessions are never renewed at all.
             _ if capped => Style::AuthTime,
             _ => Style::Weak,
         };
+        let keeps_its_name = matches!(style, Style::Weak | Style::SameSid);
         let lives = rng.index(4);
         let backend_ttl = [Class::Standard, Class::Demo].map(|class| {
             let ttl = seconds(policies[0].clocks(class).ttl);
@@ -163,6 +174,7 @@ impl Setting {
             resends: rng.chance(15),
             reissues: rng.chance(25),
             installed_late: rng.chance(20),
+            login: if rng.chance(25) && !(gaps::NARROW_PATH && keeps_its_name) { "/login" } else { LOGIN },
         }
     }
 
@@ -176,6 +188,11 @@ impl Setting {
         self.policies.iter().map(|policy| millis(policy.clocks(class).ttl)).max().expect("a policy")
     }
 
+    /// How long a tombstone lives that the replica with the shortest TTL sets.
+    pub fn shortest_tombstone(&self) -> Millis {
+        self.policies.iter().map(|policy| millis(policy.longest_ttl())).min().expect("a policy") + TOMBSTONE_GRACE - SLACK
+    }
+
     /// The shortest A that any replica enforces.
     pub fn absolute(&self) -> Option<Millis> {
         self.policies.iter().filter_map(SessionPolicy::absolute).map(millis).min()
@@ -185,6 +202,11 @@ impl Setting {
     pub fn patience(&self) -> Millis {
         let gain = |policy: &SessionPolicy, class| millis(policy.clocks(class).ttl) - millis(policy.clocks(class).threshold);
         self.policies.iter().flat_map(|policy| [gain(policy, Class::Standard), gain(policy, Class::Demo)]).min().expect("a policy") / 2
+    }
+
+    /// Where C is sent.
+    pub fn cookie_path(&self) -> &'static str {
+        if self.attributes.contains("/app") { "/app" } else { "/" }
     }
 
     /// Re-issues make another family of the session.

@@ -39,7 +39,7 @@ pub struct Verdict {
     pub outcome: Outcome,
     pub session: Option<Live>,
     /// A session that came, but is over: answers to other requests of its time may still be under way.
-    pub(super) expired: Option<SessionToken>,
+    pub(super) over: Option<SessionToken>,
     pub events: Vec<Event>,
     /// What is to be remembered, whatever the answer.
     pub effects: Vec<Effect>,
@@ -161,7 +161,7 @@ pub fn decide(rules: &Rules, around: &Surroundings<'_>, facts: &RequestFacts<'_>
         forward,
         outcome,
         session,
-        expired: found.expired,
+        over: found.over,
         events,
         effects: found.effects,
         path,
@@ -180,7 +180,7 @@ struct Found {
     ambiguous: bool,
     /// A merely expired C that this path may still see.
     expired_goes_on: bool,
-    expired: Option<SessionToken>,
+    over: Option<SessionToken>,
     outcome: Outcome,
     edits: Vec<(usize, Edit)>,
     events: Vec<Event>,
@@ -201,7 +201,7 @@ impl Found {
             session: None,
             ambiguous: false,
             expired_goes_on: false,
-            expired: None,
+            over: None,
             outcome: Outcome::Anonymous,
             edits: Vec::new(),
             events: Vec::new(),
@@ -221,6 +221,7 @@ impl Found {
                         if around.ended.ended(&token.family, token.subject.as_ref(), token.origin, now) == Some(Ending::LoggedOut) {
                             found.effects.push(Effect::End { family: token.family, until: token.exp.millis().plus(TOMBSTONE_GRACE) });
                         }
+                        found.over.get_or_insert(*token);
                         Err((Outcome::Stripped(dead), false))
                     }
                 },
@@ -230,7 +231,7 @@ impl Found {
                     let merely = token.exp.millis() <= now && (path.logout || token.cap().is_none_or(|cap| now < cap.millis()));
                     let goes_on = path.expired && merely && ending(around, tombstones, &token, now).is_none();
                     found.expired_goes_on |= goes_on;
-                    found.expired.get_or_insert(*token);
+                    found.over.get_or_insert(*token);
                     Err((Outcome::Stripped(DeadWord::Expired), goes_on))
                 }
                 Reading::Dead(dead) => Err((Outcome::Stripped(word(&dead)), false)),

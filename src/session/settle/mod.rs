@@ -140,7 +140,7 @@ impl<'a> Settling<'a> {
     /// The session that the request carried. One that is over counts for what ends or replaces it, for an answer to
     /// another request of its time may have renewed it.
     fn before(&self) -> Option<&'a SessionToken> {
-        self.verdict.session.as_ref().map(|live| &live.token).or(self.verdict.expired.as_ref())
+        self.verdict.session.as_ref().map(|live| &live.token).or(self.verdict.over.as_ref())
     }
 
     fn log_in(&mut self, started: &Started, before: Option<&SessionToken>, declared: bool) {

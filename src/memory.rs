@@ -2,9 +2,9 @@
 //! signatures of the last seconds. All of it may be lost: the browser carries what must survive a restart.
 
 use crate::session::companion::Companion;
+use crate::session::effect::Effect;
 use crate::session::family::{Family, Subject};
 use crate::session::keys::{DirectSigner, Key, Signer, SigningFailed};
-use crate::session::settle::Effect;
 use crate::session::time::{Span, UnixMillis, UnixSeconds};
 use crate::session::{Ended, Ending};
 use std::collections::{HashMap, VecDeque};

@@ -3,11 +3,11 @@
 use super::attributes::Attributes;
 use super::companion::{Companion, Tombstones};
 use super::cookie::{Cookies, Edit};
+use super::effect::{Effect, TOMBSTONE_GRACE};
 use super::keys::KeyRole;
 use super::mint::{Minted, mint, renewed_exp};
 use super::outcome::{Dead as DeadWord, Event, Foreign, Outcome, Refused, Renewed};
 use super::paths::{PathFacts, Spelling, spelling};
-use super::settle::{Effect, TOMBSTONE_GRACE};
 use super::signs::{Method, Signs};
 use super::time::{Span, UnixMillis};
 use super::token::{Dead, NotOurs, Reading, SessionToken, read};

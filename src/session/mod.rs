@@ -6,7 +6,8 @@
 //! In reading order: [`time`] and [`duration`] → [`policy`] (the clocks) → [`keys`], [`json`], [`token`], [`family`]
 //! (who is it) → [`mint`] (the same, later) → [`cookie`], [`set_cookie`], [`attributes`], [`companion`] (what the
 //! browser keeps) → [`paths`], [`signs`], [`login`], [`cache`] (what the messages say) → [`decide`] (way in) and
-//! [`settle`] (way out), with [`outcome`], the closed vocabulary that logs and metrics share.
+//! [`settle`] (way out), with [`outcome`], the closed vocabulary that logs and metrics share, and
+//! [`effect`], what is to be remembered.
 #![deny(clippy::arithmetic_side_effects)]
 
 pub mod attributes;
@@ -15,6 +16,7 @@ pub mod companion;
 pub mod cookie;
 pub mod decide;
 pub mod duration;
+pub mod effect;
 pub mod family;
 pub mod hash;
 pub mod json;

@@ -12,17 +12,13 @@ mod renewal;
 
 use super::attributes::Attributes;
 use super::cache::CacheFacts;
-use super::companion::Companion;
 use super::decide::{Due, Verdict};
-use super::family::Family;
+use super::effect::{Effect, TOMBSTONE_GRACE};
 use super::outcome::{Event, Kept, Login, Logout, Outcome};
 use super::time::{Span, UnixMillis, UnixSeconds};
 use super::token::SessionToken;
 use super::{Rules, Surroundings};
 use lines::{Meaning, Started};
-
-/// How much longer than a token a tombstone lives: late answers and other clocks.
-pub(super) const TOMBSTONE_GRACE: Span = Span::from_secs(600);
 
 /// What the shell found in a response's head.
 #[derive(Clone, Copy, Debug)]
@@ -58,19 +54,6 @@ pub struct Settlement {
 pub struct SessionClock {
     pub remaining: Span,
     pub now: UnixMillis,
-}
-
-/// What the process, and the store if there is one, should remember.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// The family is logged out; no token of it can live longer than `until`.
-    End { family: Family, until: UnixMillis },
-    /// Another session of the same person took this one's place: no late answer may renew it.
-    Supersede(Family),
-    /// A new login took a logged-out family up again.
-    Reopen(Family),
-    /// How the backend sets C.
-    Learn(Companion),
 }
 
 /// Settles an answer. Never fails: a renewal that cannot be made is left out.

@@ -1,10 +1,11 @@
 //! The cookies of our own beside C: what the browser carries for us (rule K6, L1).
 
+use super::Settling;
 use super::lines::Started;
-use super::{Settling, TOMBSTONE_GRACE};
 use crate::session::attributes::Attributes;
 use crate::session::companion::{Companion, Tombstones};
 use crate::session::decide::Live;
+use crate::session::effect::TOMBSTONE_GRACE;
 use crate::session::family::Family;
 use crate::session::time::{Span, UnixSeconds};
 

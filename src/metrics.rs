@@ -17,6 +17,7 @@ pub struct Metrics {
     handle: PrometheusHandle,
     decisions: HashMap<Outcome, Counter>,
     routes: Mutex<HashMap<String, Counter>>,
+    signatures: Counter,
 }
 
 impl Default for Metrics {
@@ -32,6 +33,13 @@ impl Default for Metrics {
             None,
             "Renewals by the route whose answer carried them: what keeps sessions alive".into(),
         );
+        recorder.describe_counter(
+            "slidecar_signatures_total".into(),
+            None,
+            "Signatures made; a burst of one session's requests shares one".into(),
+        );
+        let signatures = recorder.register_counter(&Key::from_name("slidecar_signatures_total"), &METADATA);
+        signatures.increment(0);
         let decisions = Outcome::all().into_iter().map(|outcome| {
             let labels = vec![Label::new("decision", outcome.decision()), Label::new("reason", outcome.reason())];
             let counter = recorder.register_counter(&Key::from_parts("slidecar_session_decisions_total", labels), &METADATA);
@@ -39,7 +47,7 @@ impl Default for Metrics {
             counter.increment(0);
             (outcome, counter)
         });
-        Self { decisions: decisions.collect(), routes: Mutex::default(), handle: recorder.handle(), recorder }
+        Self { decisions: decisions.collect(), routes: Mutex::default(), signatures, handle: recorder.handle(), recorder }
     }
 }
 
@@ -62,6 +70,11 @@ impl Metrics {
             self.recorder.register_counter(&Key::from_parts("slidecar_renewals_total", labels), &METADATA)
         });
         counter.increment(1);
+    }
+
+    /// How many signatures were made since the start.
+    pub fn signatures(&self, made: u64) {
+        self.signatures.absolute(made);
     }
 
     /// The Prometheus text.

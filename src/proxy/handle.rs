@@ -210,6 +210,7 @@ impl Proxy {
         }
         if let Some(outcome) = said.outcome {
             self.metrics.decided(outcome);
+            self.metrics.signatures(self.signatures.made());
             if outcome == Outcome::Stripped(Dead::Unverified) && !self.has_verified.load(Ordering::Relaxed) {
                 self.reporter.unverified(self.clock.now());
             }

@@ -289,25 +289,50 @@ fn date(value: Value<'_>, now: UnixMillis) -> Option<UnixSeconds> {
     (date <= now.second().plus(FURTHEST_DATE)).then_some(date)
 }
 
-/// Looks through quotes, padding, blanks, percent-escapes and the other base64 alphabet.
+/// Escapes of escapes that are looked through; a backend that undoes more of them has not been seen.
+const MOST_VEILS: usize = 4;
+
+/// Looks through quotes, padding, blanks, the escapes of URLs and of quoted strings, and the other base64 alphabet.
 fn undisguised(value: &[u8]) -> Cow<'_, [u8]> {
-    let veiled = |byte: &u8| matches!(byte, b'"' | b'=' | b' ' | b'\t' | b'%' | b'+' | b'/');
-    if !value.iter().any(veiled) {
-        return Cow::Borrowed(value);
+    let veiled = |byte: &u8| matches!(byte, b'"' | b'=' | b' ' | b'\t' | b'%' | b'\\' | b'+' | b'/');
+    let mut plain = Cow::Borrowed(value);
+    for _ in 0..MOST_VEILS {
+        if !plain.iter().any(veiled) {
+            break;
+        }
+        plain = Cow::Owned(unveiled(&plain));
     }
+    plain
+}
+
+fn unveiled(value: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(value.len());
-    let mut at = 0_usize;
-    while let Some(&byte) = value.get(at) {
-        let escaped = if byte == b'%' { value.get(at.saturating_add(1)..at.saturating_add(3)).and_then(hex_byte) } else { None };
-        at = at.saturating_add(if escaped.is_some() { 3 } else { 1 });
-        match escaped.unwrap_or(byte) {
+    let mut rest = value;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = match byte {
+            b'%' => after.split_at_checked(2).and_then(|(digits, after)| Some((hex_byte(digits)?, after))),
+            // Python undoes both kinds in a cookie's quoted value.
+            b'\\' => after
+                .split_at_checked(3)
+                .and_then(|(digits, after)| Some((octal_byte(digits)?, after)))
+                .or_else(|| after.split_first().map(|(&byte, after)| (byte, after))),
+            _ => None,
+        };
+        let (shown, left) = escaped.unwrap_or((byte, after));
+        rest = left;
+        match shown {
             b'"' | b'=' | b' ' | b'\t' => {}
             b'+' => plain.push(b'-'),
             b'/' => plain.push(b'_'),
             other => plain.push(other),
         }
     }
-    Cow::Owned(plain)
+    plain
+}
+
+fn octal_byte(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| matches!(byte, b'0'..=b'7')))?;
+    u8::from_str_radix(text, 8).ok()
 }
 
 fn hex_byte(digits: &[u8]) -> Option<u8> {
@@ -446,8 +471,13 @@ mod tests {
             format!("\"{good}\""),
             format!("{good}="),
             format!("{good} "),
+            percent.replacen('%', "%2525", 1),
             percent,
             good.replacen('.', "=.", 1),
+            // Escapes in a quoted string, as Python undoes them.
+            format!("\"{}\"", good.replacen('e', "\\145", 1)),
+            format!("\"{}\"", good.replacen('.', "\\.", 1)),
+            format!("\"{}\"", good.replacen('J', "\\J", 1)),
             good.replacen('.', "%2E", 1),
         ] {
             assert_eq!(reads(&setup, &value), "dead: Unverified", "{value}");

@@ -2,10 +2,10 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::drain::Drain;
+use crate::drain::{Drain, Stage, reached};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
-use crate::server::ServerSettings;
+use crate::server::{Certificates, ServerSettings};
 use crate::upstream::Upstream;
 use crate::{admin, server};
 use std::future::Future;
@@ -20,6 +20,7 @@ pub struct App {
     proxy: Arc<Proxy>,
     metrics: Arc<Metrics>,
     settings: ServerSettings,
+    certificates: Option<Arc<Certificates>>,
 }
 
 /// An address that cannot be listened on.
@@ -41,17 +42,24 @@ impl std::error::Error for BindError {}
 impl App {
     /// Binds both ports.
     pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, BindError> {
-        let listener = bind("SLIDECAR_LISTEN", config.listen).await?;
+        let listener = bind("SLIDECAR_LISTEN", config.ends.listen).await?;
         Self::with_listener(config, listener, clock).await
     }
 
     /// Takes a listener that is bound already; binds the admin port.
     pub async fn with_listener(config: &Config, listener: TcpListener, clock: Arc<dyn Clock>) -> Result<Self, BindError> {
-        let admin_listener = bind("SLIDECAR_ADMIN_LISTEN", config.admin_listen).await?;
-        let upstream = Upstream::new(&config.upstream);
+        let admin_listener = bind("SLIDECAR_ADMIN_LISTEN", config.ends.admin_listen).await?;
+        let upstream = Upstream::new(config.limits.upstream.clone());
         let metrics = Arc::new(Metrics::default());
-        let proxy = Proxy::new(Arc::clone(&config.rules), config.mode, config.endpoints.clone(), upstream, clock, Arc::clone(&metrics));
-        Ok(Self { listener, admin_listener, proxy: Arc::new(proxy), metrics, settings: config.server })
+        let proxy = Proxy::new(config.proxy.clone(), upstream, clock, Arc::clone(&metrics));
+        Ok(Self {
+            listener,
+            admin_listener,
+            proxy: Arc::new(proxy),
+            metrics,
+            settings: config.limits.server,
+            certificates: config.ends.certificates.clone(),
+        })
     }
 
     /// Where clients connect, with the port that was given for port 0.
@@ -67,6 +75,8 @@ impl App {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let drain = Drain::default();
         let admin = tokio::spawn(admin::serve(self.admin_listener, drain.clone(), self.metrics));
+        let watching = self.certificates.clone().map(|certificates| tokio::spawn(certificates.watch()));
+        let streams = tokio::spawn(Arc::clone(&self.proxy).watch_streams());
         let limit = self.settings.drain;
         let stopping = async {
             shutdown.await;
@@ -74,11 +84,23 @@ impl App {
             drain.run(limit).await;
             std::future::pending().await
         };
+        let mut ending = drain.watch();
+        let proxy = Arc::clone(&self.proxy);
+        let farewell = tokio::spawn(async move {
+            reached(&mut ending, Stage::Ending).await;
+            proxy.end_streams();
+        });
         tokio::select! {
-            () = server::serve(self.listener, self.proxy, self.settings, drain.clone()) => {}
+            () = server::serve(self.listener, self.proxy, self.settings, self.certificates, drain.clone()) => {}
             () = stopping => {}
         }
+        for task in [streams, farewell] {
+            task.abort();
+        }
         admin.abort();
+        if let Some(watching) = watching {
+            watching.abort();
+        }
         tracing::info!(event = "stopped");
     }
 }

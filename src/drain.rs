@@ -7,6 +7,9 @@ use tokio::sync::watch;
 /// How long a stopping process still accepts: the time that endpoints take to reach every load balancer.
 const STILL_ACCEPTING: Span = Span::from_secs(5);
 
+/// What is left at the end for streams to be closed in their own protocol.
+const FAREWELL: Span = Span::from_secs(1);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Serving,
@@ -14,6 +17,8 @@ pub enum Stage {
     Leaving,
     /// Not accepting; idle connections close.
     Closing,
+    /// The last second: tunnels and event streams, which never end by themselves, are said goodbye to.
+    Ending,
     /// Over, whatever is in flight.
     Over,
 }
@@ -45,7 +50,10 @@ impl Drain {
         self.0.send_replace(Stage::Leaving);
         tokio::time::sleep(accepting.to_std()).await;
         self.0.send_replace(Stage::Closing);
-        tokio::time::sleep(limit.minus(accepting).to_std()).await;
+        let farewell = FAREWELL.min(limit.divided_by(4));
+        tokio::time::sleep(limit.minus(accepting).minus(farewell).to_std()).await;
+        self.0.send_replace(Stage::Ending);
+        tokio::time::sleep(farewell.to_std()).await;
         self.0.send_replace(Stage::Over);
     }
 }

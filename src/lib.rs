@@ -35,7 +35,8 @@
 //!  5  server  admin    connections; health
 //!  4  proxy            one request
 //!  3  endpoints  upstream      our own answers │ the backend
-//!  2  clock  drain  memory  metrics  telemetry     time, stages of a stop, what the process remembers, numbers, logs
+//!  2  clock  drain  headers  memory  metrics  telemetry     time, stages of a stop, header fields, what the process
+//!                                                        remembers, numbers, logs
 //!  1  session          THE RULES: bytes, values and `now` in, decisions out
 //! ```
 //!
@@ -49,6 +50,7 @@ pub mod clock;
 pub mod config;
 pub mod drain;
 pub mod endpoints;
+pub mod headers;
 pub mod memory;
 pub mod metrics;
 pub mod proxy;

@@ -2,7 +2,7 @@
 //! mean the same.
 
 use crate::session::outcome::Outcome;
-use metrics::{Counter, Key, Label, Level, Metadata, Recorder as _};
+use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,6 +18,7 @@ pub struct Metrics {
     decisions: HashMap<Outcome, Counter>,
     routes: Mutex<HashMap<String, Counter>>,
     signatures: Counter,
+    streams_outliving_session: Gauge,
 }
 
 impl Default for Metrics {
@@ -40,6 +41,13 @@ impl Default for Metrics {
         );
         let signatures = recorder.register_counter(&Key::from_name("slidecar_signatures_total"), &METADATA);
         signatures.increment(0);
+        recorder.describe_gauge(
+            "slidecar_streams_outliving_session".into(),
+            None,
+            "WebSockets and event streams that are open though their session is over".into(),
+        );
+        let streams_outliving_session = recorder.register_gauge(&Key::from_name("slidecar_streams_outliving_session"), &METADATA);
+        streams_outliving_session.set(0.0);
         let decisions = Outcome::all().into_iter().map(|outcome| {
             let labels = vec![Label::new("decision", outcome.decision()), Label::new("reason", outcome.reason())];
             let counter = recorder.register_counter(&Key::from_parts("slidecar_session_decisions_total", labels), &METADATA);
@@ -47,7 +55,14 @@ impl Default for Metrics {
             counter.increment(0);
             (outcome, counter)
         });
-        Self { decisions: decisions.collect(), routes: Mutex::default(), signatures, handle: recorder.handle(), recorder }
+        Self {
+            decisions: decisions.collect(),
+            routes: Mutex::default(),
+            signatures,
+            streams_outliving_session,
+            handle: recorder.handle(),
+            recorder,
+        }
     }
 }
 
@@ -75,6 +90,10 @@ impl Metrics {
     /// How many signatures were made since the start.
     pub fn signatures(&self, made: u64) {
         self.signatures.absolute(made);
+    }
+
+    pub fn streams_outliving_session(&self, count: usize) {
+        self.streams_outliving_session.set(u32::try_from(count).map_or(f64::MAX, f64::from));
     }
 
     /// The Prometheus text.

@@ -28,7 +28,7 @@ pub fn describe(config: &Config) -> String {
         }
         out.push('\n');
     }
-    let policy = &config.rules.policy;
+    let policy = &config.proxy.rules.policy;
     let _ = writeln!(out, "The clocks, policy version {}", policy.version());
     out.push_str(&timeline::draw(policy, Class::Standard));
     if policy.clocks(Class::Demo) != policy.clocks(Class::Standard) {

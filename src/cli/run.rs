@@ -74,7 +74,7 @@ async fn serve(config: &Config) -> Exit {
         event = "listening",
         address = %address,
         admin = %admin,
-        upstream = %config.upstream.authority,
+        upstream = %config.limits.upstream.target,
         version = env!("CARGO_PKG_VERSION"),
     );
     app.run(signals.asked_to_stop()).await;
@@ -83,7 +83,7 @@ async fn serve(config: &Config) -> Exit {
 
 /// Rule S8: one line with every effective clock.
 fn state_the_clocks(config: &Config) {
-    let policy = &config.rules.policy;
+    let policy = &config.proxy.rules.policy;
     let (standard, demo) = (policy.clocks(Class::Standard), policy.clocks(Class::Demo));
     tracing::info!(
         event = "policy",

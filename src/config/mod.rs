@@ -3,36 +3,32 @@
 //! Each part of the program owns the type of its settings; this folder fills them in. Everything is read once, every
 //! problem is found before any is reported, and a value that is present but bad never falls back to a default.
 
+mod ends;
+mod limits;
 pub mod parse;
 pub mod table;
 mod unknown;
 pub mod vars;
 
 use crate::endpoints::EndpointSettings;
-use crate::proxy::Mode;
-use crate::server::ServerSettings;
+use crate::proxy::{Mode, ProxySettings};
 use crate::session::keys::{Key, KeyProblem, KeyRing, weakness};
 use crate::session::paths::PathRules;
 use crate::session::policy::{Class, PolicySettings, SessionPolicy};
-use crate::session::time::Span;
 use crate::session::token::TokenRules;
 use crate::session::{CookieRules, Rules};
 use crate::telemetry::LogSettings;
-use crate::upstream::UpstreamSettings;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use ends::Ends;
+use limits::Limits;
 use std::sync::Arc;
 use vars::{Entry, Problem, Reader, Vars};
 
 /// Everything that was set, in the types of those who use it.
 #[derive(Debug)]
 pub struct Config {
-    pub rules: Arc<Rules>,
-    pub endpoints: EndpointSettings,
-    pub mode: Mode,
-    pub server: ServerSettings,
-    pub upstream: UpstreamSettings,
-    pub listen: SocketAddr,
-    pub admin_listen: SocketAddr,
+    pub proxy: ProxySettings,
+    pub limits: Limits,
+    pub ends: Ends,
     pub workers: usize,
     pub log: LogSettings,
     /// Every setting with its value and source.
@@ -55,25 +51,9 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
     let r = &mut reader;
     let origins = r.get(&table::SESSION_CLIENT_ORIGINS).unwrap_or_default();
     let endpoints = r.get(&table::SESSION_ENDPOINTS).map(|prefix| EndpointSettings { prefix, origins });
-    let upstream_authority = r.get(&table::SLIDECAR_UPSTREAM);
-    let listen = r.get(&table::SLIDECAR_LISTEN);
-    let admin_listen = r.get(&table::SLIDECAR_ADMIN_LISTEN);
-    if listen.is_some() && listen == admin_listen && listen.is_some_and(|address| address.port() != 0) {
-        r.problem(
-            table::SLIDECAR_ADMIN_LISTEN.about.name,
-            admin_listen.map(|address| address.to_string()),
-            "is SLIDECAR_LISTEN too; choose another port".to_owned(),
-        );
-    }
-    if let (Some(upstream), Some(listen)) = (&upstream_authority, listen)
-        && is_own(upstream, listen)
-    {
-        r.problem(
-            table::SLIDECAR_UPSTREAM.about.name,
-            Some(format!("http://{upstream}")),
-            format!("is SLIDECAR_LISTEN={listen} too: slidecar would call itself; give the backend a port of its own"),
-        );
-    }
+    let streams = r.get(&table::SESSION_STREAMS);
+    let (ends, target) = ends::read(r);
+    let extra_roots = ends::extra_roots(r, target.as_ref(), &mut warnings);
     let mode = r.get(&table::SLIDECAR_MODE);
     if mode == Some(Mode::Observe) {
         warnings.push("SLIDECAR_MODE=observe: nothing is enforced, the clocks are only watched".to_owned());
@@ -81,15 +61,7 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
     let workers = r.get(&table::SLIDECAR_WORKERS).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let level = r.get(&table::SLIDECAR_LOG);
     let format = r.get(&table::SLIDECAR_LOG_FORMAT);
-    let drain = positive(r, &table::SLIDECAR_DRAIN);
-    let max_connections = r.get(&table::SLIDECAR_MAX_CONNECTIONS);
-    let max_head = r.get(&table::SLIDECAR_MAX_HEAD);
-    let first_byte = positive(r, &table::SLIDECAR_FIRST_BYTE_TIMEOUT);
-    let head = positive(r, &table::SLIDECAR_HEAD_TIMEOUT);
-    let keepalive = positive(r, &table::SLIDECAR_KEEPALIVE_TIMEOUT);
-    let connect = positive(r, &table::SLIDECAR_UPSTREAM_CONNECT_TIMEOUT);
-    let response = r.get(&table::SLIDECAR_UPSTREAM_RESPONSE_TIMEOUT);
-    let idle = positive(r, &table::SLIDECAR_UPSTREAM_IDLE_TIMEOUT);
+    let limits = limits::read(r, target, extra_roots);
 
     let unknown = unknown::warnings(&vars.names(), vars);
     warnings.extend(unknown.iter().cloned());
@@ -98,25 +70,16 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
     }
     let config = (|| {
         Some(Config {
-            rules: Arc::new(rules?),
-            endpoints: endpoints?,
-            mode: mode?,
-            server: ServerSettings {
-                max_connections: max_connections?,
-                max_head: max_head?,
-                first_byte: first_byte?,
-                head: head?,
-                keepalive: keepalive?,
-                drain: drain?,
+            proxy: ProxySettings {
+                rules: Arc::new(rules?),
+                mode: mode?,
+                endpoints: endpoints?,
+                gate: limits.as_ref()?.gate,
+                streams: streams?,
+                tunnel_idle: limits.as_ref()?.tunnel_idle,
             },
-            upstream: UpstreamSettings {
-                authority: upstream_authority?,
-                connect: connect?,
-                response: response.filter(|span| *span > Span::ZERO),
-                idle: idle?,
-            },
-            listen: listen?,
-            admin_listen: admin_listen?,
+            limits: limits?,
+            ends: ends?,
             workers,
             log: LogSettings { level: level?, format: format? },
             entries: std::mem::take(&mut reader.entries),
@@ -265,23 +228,6 @@ fn cookie(r: &mut Reader<'_>) -> Option<CookieRules> {
     Some(CookieRules { name, attributes, persistence: persistence?, fallback: fallback? })
 }
 
-/// Whether that address is the one that we listen on, as far as its spelling tells.
-fn is_own(upstream: &http::uri::Authority, listen: SocketAddr) -> bool {
-    let host = upstream.host().trim_matches(['[', ']']);
-    let ip: Option<IpAddr> = if host.eq_ignore_ascii_case("localhost") { Some(Ipv4Addr::LOCALHOST.into()) } else { host.parse().ok() };
-    let same_host = ip.is_some_and(|ip| ip == listen.ip() || ip.is_unspecified() || (listen.ip().is_unspecified() && ip.is_loopback()));
-    listen.port() != 0 && upstream.port_u16().unwrap_or(80) == listen.port() && same_host
-}
-
 fn starts_with_ignore_case(text: &str, prefix: &str) -> bool {
     text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
-}
-
-fn positive(r: &mut Reader<'_>, setting: &'static table::Setting<Span>) -> Option<Span> {
-    let span = r.get(setting)?;
-    if span == Span::ZERO {
-        r.problem(setting.about.name, Some("0".to_owned()), "must be above zero".to_owned());
-        return None;
-    }
-    Some(span)
 }

@@ -1,6 +1,6 @@
 //! From a setting's text to its value. An error says what would be right; it never repeats the value.
 
-use crate::proxy::Mode;
+use crate::proxy::{Mode, StreamMode};
 use crate::session::Persistence;
 use crate::session::attributes::Attributes;
 use crate::session::duration;
@@ -11,6 +11,7 @@ use crate::session::set_cookie::SetCookie;
 use crate::session::time::Span;
 use crate::session::token::{ClaimRule, IatMode};
 use crate::telemetry::LogFormat;
+use crate::upstream::Target;
 use std::net::SocketAddr;
 
 pub fn duration(text: &str) -> Result<Span, String> {
@@ -123,6 +124,10 @@ pub fn mode(text: &str) -> Result<Mode, String> {
     one_of(text, &[("enforce", Mode::Enforce), ("observe", Mode::Observe)])
 }
 
+pub fn streams(text: &str) -> Result<StreamMode, String> {
+    one_of(text, &[("ignore", StreamMode::Ignore), ("close", StreamMode::Close)])
+}
+
 pub fn origins(text: &str) -> Result<Vec<String>, String> {
     list(text, origin, "write origins separated by commas, such as https://app.example.com, without a path")
 }
@@ -135,22 +140,26 @@ fn origin(text: &str) -> Option<String> {
     (is_web && is_bare).then(|| text.to_ascii_lowercase())
 }
 
-pub fn upstream(text: &str) -> Result<http::uri::Authority, String> {
-    let right = "write http://host:port, such as http://127.0.0.1:3000";
-    if ["https://", "h2c://", "unix:"].iter().any(|scheme| text.starts_with(scheme)) {
-        return Err(format!("this scheme is not supported by this version; {right}"));
+pub fn upstream(text: &str) -> Result<Target, String> {
+    let right = "write http://host:port, such as http://127.0.0.1:3000, or https://, h2c:// or unix:/path";
+    if let Some(path) = text.strip_prefix("unix:") {
+        // `unix:///path` is what URL writers write.
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return if path.starts_with('/') { Ok(Target::Unix(path.into())) } else { Err(right.to_owned()) };
     }
+    let (scheme, _) = text.split_once("://").ok_or(right)?;
+    let target = match scheme {
+        "http" => Target::Http,
+        "https" => Target::Https,
+        "h2c" => Target::H2c,
+        _ => return Err(right.to_owned()),
+    };
     let uri: http::Uri = text.parse().map_err(|_| right)?;
-    let has_path = uri.path_and_query().is_some_and(|path| path.as_str() != "/");
-    if has_path && uri.scheme_str() == Some("http") {
+    if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
         return Err(format!("has a path, but requests keep their own; {right}"));
     }
     match uri.authority() {
-        Some(authority)
-            if uri.scheme_str() == Some("http") && !has_path && !authority.as_str().contains('@') && !authority.host().is_empty() =>
-        {
-            Ok(authority.clone())
-        }
+        Some(authority) if !authority.as_str().contains('@') && !authority.host().is_empty() => Ok(target(authority.clone())),
         _ => Err(right.to_owned()),
     }
 }
@@ -163,6 +172,21 @@ pub fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=1_000_000) => Ok(number),
         _ => Err("write a whole number from 1 to 1000000".to_owned()),
+    }
+}
+
+pub fn number(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 0..=1_000_000_000) => Ok(number),
+        _ => Err("write a whole number from 0 to 1000000000".to_owned()),
+    }
+}
+
+/// More than this, the parser does not read.
+pub fn target_bytes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 256..=65_534) => Ok(number),
+        _ => Err("write a number of bytes from 256 to 65534".to_owned()),
     }
 }
 

@@ -2,7 +2,7 @@
 //! `slidecar check` come from here or are held to it by a test.
 
 use super::parse;
-use crate::proxy::Mode;
+use crate::proxy::{Mode, StreamMode};
 use crate::session::Persistence;
 use crate::session::attributes::Attributes;
 use crate::session::keys::{Algorithm, Secret};
@@ -11,6 +11,7 @@ use crate::session::paths::Prefix;
 use crate::session::time::Span;
 use crate::session::token::{ClaimRule, IatMode};
 use crate::telemetry::LogFormat;
+use crate::upstream::Target;
 use std::net::SocketAddr;
 
 /// One setting: how people know it, and how its text becomes a value.
@@ -25,7 +26,7 @@ pub struct About {
     pub name: &'static str,
     pub group: Group,
     pub default: Default,
-    /// Its value is never shown; it can be given as a file by `NAME_FILE`.
+    /// Its value is never shown; it can be given as a file by `NAME_FILE`. Holds for PEM texts too, which are no secrets all.
     pub secret: bool,
     pub meaning: &'static str,
 }
@@ -115,26 +116,41 @@ settings! {
         SESSION_EXPIRED_PATHS: Vec<Prefix> = Default::Off, parse::prefixes, plain, "prefixes where a merely expired cookie still reaches the backend (legacy refresh and logout handlers)";
         SESSION_LOGIN_URL: LoginUrl = Default::Off, parse::login_url, plain, "where a navigation without a session is sent; {return} is replaced by the return address";
         SESSION_CLIENT_ORIGINS: Vec<String> = Default::Off, parse::origins, plain, "other origins that may call the own endpoints with credentials, such as https://app.example.com";
+        SESSION_STREAMS: StreamMode = Default::Text("ignore"), parse::streams, plain, "ignore, or close: a WebSocket or event stream ends with its session (SESSION_TIMEOUT_BUFFER later), and at once when it is logged out";
         SESSION_ENDPOINTS: String = Default::Text("/auth"), parse::endpoints, plain, "prefix of slidecar's own endpoints";
     }
     Proxy {
-        SLIDECAR_UPSTREAM: http::uri::Authority = Default::Required, parse::upstream, plain, "the backend, http://host:port";
+        SLIDECAR_UPSTREAM: Target = Default::Required, parse::upstream, plain, "the backend: http://host:port, https://host:port, h2c://host:port (HTTP/2 without TLS) or unix:/path";
         SLIDECAR_LISTEN: SocketAddr = Default::Text("0.0.0.0:8080"), parse::address, plain, "where clients connect";
         SLIDECAR_ADMIN_LISTEN: SocketAddr = Default::Text("0.0.0.0:9180"), parse::address, plain, "health and metrics";
         SLIDECAR_MODE: Mode = Default::Text("enforce"), parse::mode, plain, "enforce, or observe: everything but the own endpoints passes as it came, and log and counters say what enforce would have done";
+        SLIDECAR_TLS_CERT: Secret = Default::Off, parse::secret, secret, "certificate chain, PEM: clients speak TLS 1.2 or 1.3 then; a changed file is taken up while running";
+        SLIDECAR_TLS_KEY: Secret = Default::Off, parse::secret, secret, "private key of the certificate, PEM";
+        SLIDECAR_UPSTREAM_CA: Secret = Default::Off, parse::secret, secret, "root certificates that an https backend may have besides the public ones, PEM";
         SLIDECAR_WORKERS: usize = Default::Derived("CPUs allowed to the container"), parse::count, plain, "threads that serve requests";
         SLIDECAR_LOG: tracing::Level = Default::Text("info"), parse::level, plain, "error, warn, info, debug or trace";
         SLIDECAR_LOG_FORMAT: LogFormat = Default::Text("json"), parse::log_format, plain, "json or text";
         SLIDECAR_DRAIN: Span = Default::Text("25s"), parse::duration, plain, "hard end of a graceful stop; for its first 5s new requests are still served while /readyz says no";
     }
     Limits {
-        SLIDECAR_MAX_CONNECTIONS: usize = Default::Text("10000"), parse::count, plain, "client connections at once; further ones wait to be accepted";
+        SLIDECAR_MAX_CONNECTIONS: usize = Default::Text("10000"), parse::count, plain, "client connections at once, tunnels included; further ones wait to be accepted";
+        SLIDECAR_MAX_REQUESTS: usize = Default::Text("1000"), parse::count, plain, "requests on one HTTP/1.1 connection; the last answer carries Connection: close";
+        SLIDECAR_MAX_STREAMS: usize = Default::Text("100"), parse::count, plain, "requests at once on one HTTP/2 connection; further ones are refused to be sent again";
         SLIDECAR_MAX_HEAD: usize = Default::Text("32768"), parse::head_bytes, plain, "bytes of a request head; longer ones get 431";
+        SLIDECAR_MAX_FIELDS: usize = Default::Text("100"), parse::count, plain, "fields of a request head, each cookie crumb counted; more get 431";
+        SLIDECAR_MAX_TARGET: usize = Default::Text("8192"), parse::target_bytes, plain, "bytes of a request target; longer ones get 414";
         SLIDECAR_FIRST_BYTE_TIMEOUT: Span = Default::Text("10s"), parse::duration, plain, "a connection that says nothing for this long is closed";
+        SLIDECAR_TLS_HANDSHAKE_TIMEOUT: Span = Default::Text("5s"), parse::duration, plain, "a TLS handshake that is not complete by then is closed";
         SLIDECAR_HEAD_TIMEOUT: Span = Default::Text("10s"), parse::duration, plain, "a request head that is not complete by then is closed";
+        SLIDECAR_BODY_IDLE_TIMEOUT: Span = Default::Text("30s"), parse::duration, plain, "the longest pause of a request body before its answer begins (408), and of a client that leaves an answer unread (closed); 0 waits for ever";
+        SLIDECAR_MIN_BODY_RATE: usize = Default::Text("500"), parse::number, plain, "bytes per second that a request body keeps up over ten seconds before its answer begins, or 408; 0 is no limit";
         SLIDECAR_KEEPALIVE_TIMEOUT: Span = Default::Text("60s"), parse::duration, plain, "an idle client connection is closed after this";
-        SLIDECAR_UPSTREAM_CONNECT_TIMEOUT: Span = Default::Text("1s"), parse::duration, plain, "a backend that does not accept by then is answered for with 502";
+        SLIDECAR_TUNNEL_IDLE_TIMEOUT: Span = Default::Text("1h"), parse::duration, plain, "a WebSocket on which nothing moves for this long is closed; 0 waits for ever";
+        SLIDECAR_UPSTREAM_CONNECT_TIMEOUT: Span = Default::Text("1s"), parse::duration, plain, "a backend that does not accept by then, TLS included, is answered for with 502";
         SLIDECAR_UPSTREAM_RESPONSE_TIMEOUT: Span = Default::Text("60s"), parse::duration, plain, "a backend that does not begin to answer this long after the request's end is answered for with 504; 0 waits for ever";
         SLIDECAR_UPSTREAM_IDLE_TIMEOUT: Span = Default::Text("3s"), parse::duration, plain, "an idle backend connection is used no more; keep it below the backend's own keep-alive (Node: 5 s)";
+        SLIDECAR_UPSTREAM_MAX_IDLE: usize = Default::Text("256"), parse::count, plain, "idle backend connections that are kept";
+        SLIDECAR_UPSTREAM_MAX_HEAD: usize = Default::Text("65536"), parse::head_bytes, plain, "bytes of an answer's head; longer ones get 502";
+        SLIDECAR_UPSTREAM_MAX_FIELDS: usize = Default::Text("200"), parse::count, plain, "fields of an answer's head; more get 502";
     }
 }

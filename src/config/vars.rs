@@ -1,6 +1,7 @@
 //! Where settings' texts come from, and what was wrong with them.
 
 use super::table::{About, Default, Setting};
+use crate::server::Pem;
 use crate::session::keys::Secret;
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -147,6 +148,16 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// A PEM text, or the file that holds it.
+    pub fn pem(&mut self, setting: &'static Setting<Secret>) -> Option<Pem> {
+        let text = self.secret(setting, false)?;
+        let source = self.entries.last().map(|entry| entry.source.clone());
+        Some(match source {
+            Some(Source::File(path)) => Pem::File(path),
+            _ => Pem::Text(text.expose().to_vec()),
+        })
     }
 
     /// Fills in what was derived, once it is known.

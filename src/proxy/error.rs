@@ -31,6 +31,7 @@ impl ProxyError {
             Self::Upstream(UpstreamError::Silent) => "upstream_timeout",
             Self::Upstream(UpstreamError::Broken) => "upstream_broken",
             Self::Upstream(UpstreamError::ClientBody) => "client_body",
+            Self::Upstream(UpstreamError::ClientSlow) => "client_slow",
         }
     }
 
@@ -38,6 +39,7 @@ impl ProxyError {
         match self {
             Self::Message(refusal) => refusal.status,
             Self::BadPath | Self::Upstream(UpstreamError::ClientBody) => StatusCode::BAD_REQUEST,
+            Self::Upstream(UpstreamError::ClientSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::NoSession(_) => StatusCode::UNAUTHORIZED,
             Self::Upstream(UpstreamError::Unreachable | UpstreamError::Broken) => StatusCode::BAD_GATEWAY,
             Self::Upstream(UpstreamError::Silent) => StatusCode::GATEWAY_TIMEOUT,
@@ -53,6 +55,7 @@ impl ProxyError {
             Self::Upstream(UpstreamError::Silent) => "the backend did not answer in time",
             Self::Upstream(UpstreamError::Broken) => "the backend's answer broke off before it began",
             Self::Upstream(UpstreamError::ClientBody) => "the request's body broke off or is malformed",
+            Self::Upstream(UpstreamError::ClientSlow) => "the request's body came too slowly",
         }
     }
 }
@@ -86,7 +89,7 @@ pub fn respond(error: &ProxyError, request_id: &str) -> Response<AnswerBody> {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         // What is left of the message is unread or wrong.
-        ProxyError::Upstream(UpstreamError::ClientBody) => {
+        ProxyError::Upstream(UpstreamError::ClientBody | UpstreamError::ClientSlow) => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         ProxyError::BadPath | ProxyError::Upstream(_) => {}

@@ -1,6 +1,6 @@
 //! What the rules need of a head, found once.
 
-use super::headers::{first, list};
+use crate::headers::{first, list};
 use crate::session::cache::CacheFacts;
 use crate::session::cookie;
 use crate::session::decide::RequestFacts;
@@ -84,6 +84,13 @@ impl<'a> ResponseFields<'a> {
             clears_cookies: clears.into_iter().any(|kind| kind == b"\"cookies\"" || kind == b"\"*\""),
         }
     }
+}
+
+/// Whether an answer is one that goes on and on (WHATWG server-sent events).
+pub fn is_event_stream(headers: &HeaderMap) -> bool {
+    first(headers, &header::CONTENT_TYPE)
+        .and_then(|kind| kind.split(|&byte| byte == b';').next())
+        .is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// Whether whoever ended TLS before us says that the browser spoke https.

@@ -1,6 +1,6 @@
 //! The way out: the settlement on the response's head.
 
-use super::headers::retain;
+use crate::headers::retain;
 use crate::session::settle::{SessionClock, Settlement};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 

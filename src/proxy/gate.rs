@@ -1,11 +1,18 @@
 //! The strict gate (rule T3): what hyper parses, but no proxy should pass on. Runs before anything else; a refused
 //! message is answered and its connection closed.
 
-use super::headers::{connection_options, list};
+use crate::headers::{connection_options, list};
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version, header};
 
-/// The longest request target; more than browsers send.
-const LONGEST_TARGET: usize = 8 * 1024;
+/// What no message may exceed, in either protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct GateLimits {
+    /// Fields of a head, each crumb of a cookie counted.
+    pub max_fields: usize,
+    /// Bytes of the request target.
+    pub max_target: usize,
+}
+
 /// Fields that may stand once only: two readers would pick two.
 const SINGLE: [HeaderName; 4] = [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::CONTENT_TYPE];
 /// Fields that a `Connection` line must not take away: slidecar or the backend relies on them.
@@ -35,11 +42,11 @@ pub struct Refusal {
 }
 
 /// Checks a request's head.
-pub fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
+pub fn check<B>(limits: &GateLimits, request: &Request<B>) -> Result<(), Refusal> {
     method(request)?;
-    target(request)?;
+    target(limits, request)?;
     host(request)?;
-    fields(request.headers())
+    fields(limits, request.headers())
 }
 
 fn method<B>(request: &Request<B>) -> Result<(), Refusal> {
@@ -49,7 +56,7 @@ fn method<B>(request: &Request<B>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn target<B>(request: &Request<B>) -> Result<(), Refusal> {
+fn target<B>(limits: &GateLimits, request: &Request<B>) -> Result<(), Refusal> {
     let uri = request.uri();
     if !uri.path().starts_with('/') {
         return bad("the request target must be a path or an http URL");
@@ -60,22 +67,32 @@ fn target<B>(request: &Request<B>) -> Result<(), Refusal> {
     if uri.scheme().is_none() && uri.authority().is_some() {
         return bad("the request target must be a path or an http URL");
     }
-    if uri.path_and_query().is_some_and(|path| path.as_str().len() > LONGEST_TARGET) {
-        return refuse(StatusCode::URI_TOO_LONG, "the request target is longer than 8 KiB");
+    if uri.path_and_query().is_some_and(|path| path.as_str().len() > limits.max_target) {
+        return refuse(StatusCode::URI_TOO_LONG, "the request target is longer than SLIDECAR_MAX_TARGET");
     }
     Ok(())
 }
 
+/// HTTP/1.1 names the host in `Host`, HTTP/2 in `:authority`; where both stand, they say the same.
 fn host<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let authority = request.uri().authority();
+    if authority.is_some_and(|authority| authority.as_str().contains('@')) {
+        return bad("the request target's host is no host");
+    }
     let Some(host) = request.headers().get(header::HOST) else {
-        // HTTP/1.0 knew none (RFC 9112 §3.2).
-        return if request.version() == Version::HTTP_10 { Ok(()) } else { bad("there must be one Host") };
+        let needs_none = match request.version() {
+            // HTTP/1.0 knew none (RFC 9112 §3.2).
+            Version::HTTP_10 => true,
+            Version::HTTP_2 => authority.is_some(),
+            _ => false,
+        };
+        return if needs_none { Ok(()) } else { bad("there must be one Host") };
     };
     let valid = host.is_empty() || host.to_str().is_ok_and(|host| host.parse::<http::uri::Authority>().is_ok() && !host.contains('@'));
     if !valid {
         return bad("Host is no host");
     }
-    match request.uri().authority() {
+    match authority {
         Some(authority) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
             bad("Host differs from the request target's")
         }
@@ -83,7 +100,10 @@ fn host<B>(request: &Request<B>) -> Result<(), Refusal> {
     }
 }
 
-fn fields(headers: &HeaderMap) -> Result<(), Refusal> {
+fn fields(limits: &GateLimits, headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.len() > limits.max_fields {
+        return refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are more fields than SLIDECAR_MAX_FIELDS");
+    }
     if SINGLE.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
         return bad("a field that may stand once stands twice");
     }
@@ -118,12 +138,14 @@ const fn refuse(status: StatusCode, detail: &'static str) -> Result<(), Refusal>
 mod tests {
     use super::*;
 
+    const LIMITS: GateLimits = GateLimits { max_fields: 5, max_target: 20 };
+
     fn status(uri: &str, method: &str, version: Version, fields: &[(&str, &str)]) -> u16 {
         let mut request = Request::builder().method(method).uri(uri).version(version);
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        check(&request.body(()).unwrap()).map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
+        check(&LIMITS, &request.body(()).unwrap()).map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
     }
 
     #[test]
@@ -159,12 +181,21 @@ mod tests {
             ("/", "GET", &[h, ("connection", "sec-fetch-site")], 400),
             ("/", "GET", &[h, ("authorization", "a"), ("authorization", "b")], 400),
             ("/", "GET", &[h, ("cookie", "a=1"), ("cookie", "b=2")], 200),
+            ("/", "GET", &[h, ("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3"), ("a", "1")], 200),
+            ("/", "GET", &[h, ("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3"), ("a", "1"), ("b", "2")], 431),
+            ("/2345678901234567?90", "GET", &[h], 200),
+            ("/2345678901234567?901", "GET", &[h], 414),
+            ("http://a/234567890123456789", "GET", &[h], 200),
         ];
         for (uri, method, fields, expected) in table {
             assert_eq!(status(uri, method, v11, fields), *expected, "{method} {uri} {fields:?}");
         }
         assert_eq!(status("/", "GET", Version::HTTP_10, &[]), 200);
-        assert_eq!(status(&format!("/{}", "a".repeat(LONGEST_TARGET - 1)), "GET", v11, &[h]), 200);
-        assert_eq!(status(&format!("/{}", "a".repeat(LONGEST_TARGET)), "GET", v11, &[h]), 414);
+        let h2 = |uri: &str, fields: &[(&str, &str)]| status(uri, "GET", Version::HTTP_2, fields);
+        assert_eq!(
+            (h2("https://a/x", &[]), h2("https://a/x", &[h]), h2("https://b/x", &[h]), h2("https://u@a/x", &[])),
+            (200, 200, 400, 400)
+        );
+        assert_eq!((h2("/x", &[h]), h2("/x", &[])), (200, 400));
     }
 }

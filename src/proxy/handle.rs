@@ -1,43 +1,62 @@
 //! The life of a request, in order. See the crate's front page for the same in prose.
 
+use super::AnswerBody;
 use super::error::{ProxyError, respond};
 use super::facts::{self, ResponseFields};
 use super::finish::finish;
-use super::headers::remove_hop_by_hop;
-use super::prepare::prepare;
+use super::gate::{self, GateLimits};
+use super::prepare::{self, prepare};
 use super::report::Reporter;
-use super::{AnswerBody, gate, tunnel};
+use super::streams::{StreamMode, Streams};
+use super::tunnel::{self, Terms};
 use crate::clock::{Clock, Stopwatch};
 use crate::endpoints::{Call, Endpoint, EndpointSettings};
+use crate::headers::remove_hop_by_hop;
 use crate::memory::{Memory, SignatureMemo};
 use crate::metrics::Metrics;
 use crate::session::decide::{Forward, Verdict, decide};
 use crate::session::outcome::{Dead, Outcome};
 use crate::session::settle::settle;
-use crate::session::time::UnixMillis;
+use crate::session::time::{Span, UnixMillis};
 use crate::session::{Rules, Surroundings};
 use crate::upstream::{Upstream, UpstreamError};
-use http::{HeaderValue, Request, Response, StatusCode, header, request, response};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header, request, response};
 use hyper::body::Incoming;
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How often open streams are looked at: a session's end is seen this late at most.
+const STREAMS_EVERY: Duration = Duration::from_millis(250);
 
 /// Everything that a request needs.
 pub struct Proxy {
-    rules: Arc<Rules>,
-    mode: Mode,
-    endpoints: EndpointSettings,
+    settings: ProxySettings,
     upstream: Upstream,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     memory: Memory,
     signatures: SignatureMemo,
+    streams: Arc<Streams>,
     reporter: Reporter,
     /// Tells this process's requests from another's.
     instance: String,
     requests: AtomicU64,
     /// A token of some request verified: the key is the backend's.
     has_verified: AtomicBool,
+}
+
+/// What the settings say of requests.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    pub rules: Arc<Rules>,
+    pub mode: Mode,
+    pub endpoints: EndpointSettings,
+    pub gate: GateLimits,
+    pub streams: StreamMode,
+    /// How long a tunnel may be silent; `None` is for ever.
+    pub tunnel_idle: Option<Span>,
 }
 
 /// `SLIDECAR_MODE`
@@ -50,38 +69,46 @@ pub enum Mode {
 }
 
 /// What the connection says about the client.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Peer {
     pub is_https: bool,
+    /// What has to be kept for as long as a tunnel of this connection lives: its slot among the connections.
+    pub hold: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Proxy {
     #[must_use]
-    pub fn new(
-        rules: Arc<Rules>,
-        mode: Mode,
-        endpoints: EndpointSettings,
-        upstream: Upstream,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub fn new(settings: ProxySettings, upstream: Upstream, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let mut instance = [0; 4];
         // Without randomness the ids are merely less telling.
         let _ = aws_lc_rs::rand::fill(&mut instance);
+        let streams = Arc::new(Streams::new(settings.streams, settings.rules.policy.buffer()));
         Self {
-            rules,
-            mode,
-            endpoints,
+            settings,
             upstream,
             clock,
             metrics,
             memory: Memory::default(),
             signatures: SignatureMemo::default(),
+            streams,
             reporter: Reporter::default(),
             instance: crate::session::hash::hex(&instance),
             requests: AtomicU64::new(0),
             has_verified: AtomicBool::new(false),
         }
+    }
+
+    /// Looks after the open streams, for ever.
+    pub async fn watch_streams(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(STREAMS_EVERY).await;
+            self.metrics.streams_outliving_session(self.streams.sweep(&self.memory, self.clock.now()));
+        }
+    }
+
+    /// Says goodbye to every open stream.
+    pub fn end_streams(&self) {
+        self.streams.end_all();
     }
 
     /// Answers one request. Never fails: an error is an answer too.
@@ -110,7 +137,7 @@ impl Proxy {
             reason = said.outcome.map(Outcome::reason),
             family = said.family,
             error = said.error,
-            observed = (self.mode == Mode::Observe).then_some(true),
+            observed = (self.settings.mode == Mode::Observe).then_some(true),
             ms = watch.elapsed().as_millis(),
         );
         response
@@ -118,10 +145,10 @@ impl Proxy {
 
     async fn pass(&self, request: Request<Incoming>, peer: Peer, said: &mut Said) -> Result<Response<AnswerBody>, ProxyError> {
         // 1 gate
-        gate::check(&request).map_err(ProxyError::Message)?;
+        gate::check(&self.settings.gate, &request).map_err(ProxyError::Message)?;
         let (mut head, body) = request.into_parts();
         // 2 own endpoint?
-        let endpoint = self.endpoints.find(head.uri.path());
+        let endpoint = self.settings.endpoints.find(head.uri.path());
         // 3 facts
         let cookies = facts::cookies(&head.headers);
         let facts = facts::of_request(&head, &cookies, peer.is_https);
@@ -129,10 +156,13 @@ impl Proxy {
         let now = self.clock.now();
         let learned = self.memory.learned();
         let around = Surroundings { ended: &self.memory, signer: &self.signatures, learned: learned.as_ref() };
-        let mut verdict = decide(&self.rules, &around, &facts, now);
+        let mut verdict = decide(&self.settings.rules, &around, &facts, now);
         said.hear(&verdict);
         self.reporter.report(&verdict.events, now);
         self.memory.apply(&verdict.effects, now);
+        if let Some(live) = &verdict.session {
+            self.streams.extend(&live.token.family, live.token.effective_exp().millis());
+        }
         if let Some(endpoint) = endpoint {
             // Only the backend's answers declare a logout by their path; ours say what they are.
             verdict.path.logout = false;
@@ -140,14 +170,17 @@ impl Proxy {
         }
         // 6 prepare
         let upgrade = tunnel::asked_for(&head);
-        match self.mode {
+        match self.settings.mode {
             Mode::Enforce => {
                 if let Some(answer) = refuse(&verdict.forward)? {
                     return Ok(answer);
                 }
                 prepare(&mut head.headers, &verdict.forward, upgrade.as_ref());
             }
-            Mode::Observe => super::prepare::connect(&mut head.headers, upgrade.as_ref()),
+            Mode::Observe => prepare::connect(&mut head.headers, upgrade.as_ref()),
+        }
+        if head.version == Version::HTTP_2 {
+            prepare::join_crumbs(&mut head.headers);
         }
         // 7 upstream
         let client = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
@@ -160,18 +193,25 @@ impl Proxy {
         let (mut head, body) = response.into_parts();
         // A response with both framings was read as chunked; a length that contradicts it must not go on.
         if head.headers.contains_key(header::TRANSFER_ENCODING) {
-            super::headers::retain(&mut head.headers, |name, _| *name != header::CONTENT_LENGTH);
+            crate::headers::retain(&mut head.headers, |name, _| *name != header::CONTENT_LENGTH);
         }
         remove_hop_by_hop(&mut head.headers);
         // 8 settle, 9 finish
         self.settle(&mut head, &verdict, &around, false, said);
+        let token = verdict.session.as_ref().map(|live| &live.token);
         if let (Some(backend), Some(client)) = (backend, client) {
             let protocol = upgrade.unwrap_or_else(|| HeaderValue::from_static("websocket"));
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             head.headers.insert(header::UPGRADE, protocol);
-            tokio::spawn(tunnel::run(client, backend));
+            let terms = Terms { registration: self.streams.enter(token), idle: self.settings.tunnel_idle, hold: peer.hold };
+            tokio::spawn(tunnel::run(client, backend, terms));
         }
-        Ok(Response::from_parts(head, AnswerBody::Backend(body)))
+        let body = if facts::is_event_stream(&head.headers) {
+            AnswerBody::Events(body, Box::new(self.streams.enter(token)))
+        } else {
+            AnswerBody::Backend(body)
+        };
+        Ok(Response::from_parts(head, body))
     }
 
     fn answer(
@@ -183,8 +223,8 @@ impl Proxy {
         now: UnixMillis,
         said: &mut Said,
     ) -> Response<AnswerBody> {
-        let call = Call { head, rules: &self.rules, verdict, now };
-        let (mut head, body) = self.endpoints.answer(endpoint, &call).into_parts();
+        let call = Call { head, rules: &self.settings.rules, verdict, now };
+        let (mut head, body) = self.settings.endpoints.answer(endpoint, &call).into_parts();
         // A call that was refused is no sign of a person.
         let own = !(endpoint.is_activity() && head.status.is_success());
         self.settle(&mut head, verdict, around, own, said);
@@ -195,12 +235,15 @@ impl Proxy {
     fn settle(&self, head: &mut response::Parts, verdict: &Verdict, around: &Surroundings<'_>, own: bool, said: &mut Said) {
         let now = self.clock.now();
         let fields = ResponseFields::of(head);
-        let settlement = settle(&self.rules, around, verdict, &fields.facts(own), now);
+        let settlement = settle(&self.settings.rules, around, verdict, &fields.facts(own), now);
         self.memory.apply(&settlement.effects, now);
         self.reporter.report(&settlement.events, now);
+        if let (Outcome::Renewed(_), Some(live), Some(clock)) = (settlement.outcome, &verdict.session, &settlement.clock) {
+            self.streams.extend(&live.token.family, now.plus(clock.remaining));
+        }
         said.outcome = Some(settlement.outcome);
-        if self.mode == Mode::Enforce {
-            finish(&mut head.headers, &settlement, self.rules.policy.version());
+        if self.settings.mode == Mode::Enforce {
+            finish(&mut head.headers, &settlement, self.settings.rules.policy.version());
         }
     }
 

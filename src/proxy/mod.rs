@@ -7,10 +7,13 @@ mod facts;
 mod finish;
 mod gate;
 mod handle;
-mod headers;
 mod prepare;
 mod report;
+mod streams;
 mod tunnel;
+mod websocket;
 
-pub use body::AnswerBody;
-pub use handle::{Mode, Peer, Proxy};
+pub use body::{AnswerBody, BodyError};
+pub use gate::GateLimits;
+pub use handle::{Mode, Peer, Proxy, ProxySettings};
+pub use streams::StreamMode;

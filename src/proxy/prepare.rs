@@ -1,7 +1,7 @@
 //! The upstream request that a verdict asks for.
 
-use super::facts::SESSION_PASSIVE;
-use super::headers::{remove_hop_by_hop, retain};
+use super::facts::{self, SESSION_PASSIVE};
+use crate::headers::{remove_hop_by_hop, retain};
 use crate::session::decide::Forward;
 use http::{HeaderMap, HeaderValue, header};
 
@@ -19,6 +19,15 @@ pub fn prepare(headers: &mut HeaderMap, forward: &Forward, upgrade: Option<&Head
         _ => {}
     }
     connect(headers, upgrade);
+}
+
+/// HTTP/2 may split the cookie string; a backend that speaks HTTP/1.1 reads the first field only (RFC 9113 §8.2.3).
+pub fn join_crumbs(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_some()
+        && let Ok(joined) = HeaderValue::from_bytes(&facts::cookies(headers))
+    {
+        headers.insert(header::COOKIE, joined);
+    }
 }
 
 /// What any proxy does to a head: the fields of the client's connection go, those of ours come.

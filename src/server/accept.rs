@@ -1,20 +1,10 @@
-//! From a listening socket to answered requests.
+//! From a listening socket to connections.
 
-use super::ServerSettings;
-use super::deadline::{Busy, DeadlineIo, Deadlines, Progress};
+use super::connection::{Service, talk};
+use super::{Certificates, ServerSettings};
 use crate::drain::{Drain, Stage, reached};
-use crate::proxy::{AnswerBody, Peer, Proxy};
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use std::convert::Infallible;
-use std::pin::Pin;
+use crate::proxy::Proxy;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -23,7 +13,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until the drain is through; every connection has ended or was ended then.
-pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, settings: ServerSettings, drain: Drain) {
+pub async fn serve(
+    listener: TcpListener,
+    proxy: Arc<Proxy>,
+    settings: ServerSettings,
+    certificates: Option<Arc<Certificates>>,
+    drain: Drain,
+) {
     // Whoever holds a sender is in flight; the receiver hears when nobody does.
     let (in_flight, mut all_gone) = mpsc::channel::<()>(1);
     let slots = Arc::new(Semaphore::new(settings.max_connections));
@@ -41,12 +37,25 @@ pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, settings: ServerSet
                 continue;
             }
         };
-        let connection = connection(stream, Arc::clone(&proxy), settings, drain.clone());
-        let guard = (in_flight.clone(), slot);
-        tokio::spawn(async move {
-            connection.await;
-            drop(guard);
-        });
+        let _ = stream.set_nodelay(true); // Only slower without.
+        // A connection that becomes a tunnel keeps its slot, and counts as in flight, for as long as the tunnel lives.
+        let hold = Arc::new((in_flight.clone(), slot));
+        let service = Service { proxy: Arc::clone(&proxy), settings, drain: drain.clone(), is_https: certificates.is_some(), hold };
+        match &certificates {
+            None => drop(tokio::spawn(talk(stream, None, service))),
+            Some(certificates) => {
+                let handshake = certificates.acceptor().accept(stream);
+                tokio::spawn(async move {
+                    let stream = match tokio::time::timeout(settings.tls_handshake.to_std(), handshake).await {
+                        Ok(Ok(stream)) => stream,
+                        Ok(Err(error)) => return tracing::debug!(event = "tls_handshake_failed", error = %error),
+                        Err(_) => return tracing::debug!(event = "tls_handshake_failed", error = "it took too long"),
+                    };
+                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    talk(stream, Some(is_http2), service).await;
+                });
+            }
+        }
     }
     drop((listener, in_flight));
     let mut over = drain.watch();
@@ -60,74 +69,4 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Resu
     let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, slot))
-}
-
-async fn connection(stream: TcpStream, proxy: Arc<Proxy>, settings: ServerSettings, drain: Drain) {
-    let _ = stream.set_nodelay(true); // Only slower without.
-    let progress = Progress::new();
-    let deadlines = Deadlines { first_byte: settings.first_byte, head: settings.head, keepalive: settings.keepalive };
-    let io = TokioIo::new(DeadlineIo::new(stream, progress.clone(), deadlines));
-    let service = service_fn(|request: Request<Incoming>| {
-        let (proxy, drain) = (Arc::clone(&proxy), drain.clone());
-        let busy = progress.begin();
-        async move { Ok::<_, Infallible>(answer(&proxy, request, &drain, busy).await) }
-    });
-    let mut connection = std::pin::pin!(
-        http1::Builder::new()
-            .preserve_header_case(true)
-            .max_headers(100)
-            .max_buf_size(settings.max_head)
-            .serve_connection(io, service)
-            .with_upgrades()
-    );
-    let mut closing = drain.watch();
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = reached(&mut closing, Stage::Closing) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(event = "connection_ended", error = %error);
-    }
-}
-
-async fn answer(proxy: &Proxy, request: Request<Incoming>, drain: &Drain, busy: Busy) -> Response<Tracked> {
-    let mut response = proxy.handle(request, Peer::default()).await;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        busy.for_good();
-        return response.map(|body| Tracked { body, busy: None });
-    }
-    if drain.stage() >= Stage::Leaving {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response.map(|body| Tracked { body, busy: Some(busy) })
-}
-
-/// A body that keeps its connection busy until it has gone.
-struct Tracked {
-    body: AnswerBody,
-    busy: Option<Busy>,
-}
-
-impl Body for Tracked {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
-            self.busy.take();
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

@@ -1,11 +1,13 @@
 //! Deadlines that hyper alone does not give: one for the first byte of a connection, one for a whole head, one for
-//! an idle connection. hyper's own head timer starts with the first byte only, and rules idle connections too.
+//! an idle connection, one for a client that does not read. hyper's own head timer starts with the first byte only, and
+//! rules idle connections too.
 
 use crate::session::time::Span;
+use bytes::BytesMut;
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -29,6 +31,14 @@ pub struct Progress(Arc<State>);
 #[derive(Debug)]
 struct State {
     phase: AtomicU8,
+    /// Requests being answered; more than one with HTTP/2 only.
+    busy: AtomicUsize,
+    /// Requests so far.
+    begun: AtomicU64,
+    /// HTTP/2: bytes on an idle connection are no head, for there are pings and settings.
+    is_multiplexed: AtomicBool,
+    /// An answer broke off that an old client could take for whole: only a reset tells it.
+    is_broken: AtomicBool,
     /// Who reads: hyper does not read again when an answer is through, so the clock of an idle connection would not start.
     reader: Mutex<Option<Waker>>,
 }
@@ -40,14 +50,40 @@ pub struct Busy(Option<Progress>);
 impl Progress {
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(State { phase: AtomicU8::new(Phase::FirstByte as u8), reader: Mutex::default() }))
+        Self(Arc::new(State {
+            phase: AtomicU8::new(Phase::FirstByte as u8),
+            busy: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            is_multiplexed: AtomicBool::new(false),
+            is_broken: AtomicBool::new(false),
+            reader: Mutex::default(),
+        }))
+    }
+
+    /// HTTP/2 is spoken from here on.
+    pub fn multiplex(&self) {
+        self.0.is_multiplexed.store(true, Ordering::Relaxed);
+        self.set(Phase::Idle);
     }
 
     /// A head is complete; what is returned goes with the answer to its end.
     #[must_use]
     pub fn begin(&self) -> Busy {
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.busy.fetch_add(1, Ordering::Relaxed);
         self.set(Phase::Busy);
         Busy(Some(self.clone()))
+    }
+
+    /// Requests so far on this connection.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
+    /// The connection ends by a reset.
+    pub fn break_off(&self) {
+        self.0.is_broken.store(true, Ordering::Relaxed);
     }
 
     fn set(&self, phase: Phase) {
@@ -70,6 +106,9 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         let Some(progress) = &self.0 else { return };
+        if progress.0.busy.fetch_sub(1, Ordering::Relaxed) > 1 {
+            return;
+        }
         progress.set(Phase::Idle);
         let reader = progress.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reader) = reader {
@@ -84,20 +123,51 @@ pub struct Deadlines {
     pub first_byte: Span,
     pub head: Span,
     pub keepalive: Span,
+    /// How long a client may leave bytes of an answer unread; `None` is for ever.
+    pub unread: Option<Span>,
 }
 
-/// A client's socket with deadlines on reading.
+/// A socket that can end without the farewell that says all was sent.
+pub trait Reset {
+    /// Whatever is unsent is lost, and the peer sees a reset.
+    fn reset_on_close(&self);
+}
+
+/// A client's socket with deadlines on reading and on being read from.
 #[derive(Debug)]
-pub struct DeadlineIo<T> {
+pub struct DeadlineIo<T: Reset> {
     io: T,
+    /// Bytes that were read to find out what is spoken.
+    replay: BytesMut,
     progress: Progress,
     deadlines: Deadlines,
     armed: Option<(Phase, Pin<Box<Sleep>>)>,
+    /// Since when the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T> DeadlineIo<T> {
-    pub const fn new(io: T, progress: Progress, deadlines: Deadlines) -> Self {
-        Self { io, progress, deadlines, armed: None }
+impl<T: Reset> DeadlineIo<T> {
+    pub fn new(io: T, progress: Progress, deadlines: Deadlines) -> Self {
+        Self { io, replay: BytesMut::new(), progress, deadlines, armed: None, stalled: None }
+    }
+
+    /// Makes bytes that were read already the next ones to be read.
+    pub fn replay(&mut self, bytes: BytesMut) {
+        self.replay = bytes;
+    }
+
+    /// What a write came to, with an end to the wait.
+    fn within_patience<R>(&mut self, written: Poll<io::Result<R>>, context: &mut Context<'_>) -> Poll<io::Result<R>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let Some(limit) = self.deadlines.unread else { return Poll::Pending };
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit.to_std())));
+        match stalled.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Whether the phase that the connection is in has taken too long.
@@ -120,11 +190,29 @@ impl<T> DeadlineIo<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for DeadlineIo<T> {
+impl<T: Reset> Drop for DeadlineIo<T> {
+    fn drop(&mut self) {
+        if self.progress.0.is_broken.load(Ordering::Relaxed) {
+            self.io.reset_on_close();
+        }
+    }
+}
+
+impl<T: AsyncRead + Reset + Unpin> AsyncRead for DeadlineIo<T> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.replay.is_empty() {
+            let count = self.replay.len().min(buffer.remaining());
+            buffer.put_slice(&self.replay.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(context, buffer) {
-            if buffer.filled().len() > before && matches!(self.progress.get(), Phase::FirstByte | Phase::Idle) {
+            let is_head = match self.progress.get() {
+                Phase::FirstByte => true,
+                Phase::Idle => !self.progress.0.is_multiplexed.load(Ordering::Relaxed),
+                Phase::Head | Phase::Busy => false,
+            };
+            if is_head && buffer.filled().len() > before {
                 self.progress.set(Phase::Head);
             }
             return Poll::Ready(read);
@@ -134,13 +222,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for DeadlineIo<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for DeadlineIo<T> {
+impl<T: AsyncWrite + Reset + Unpin> AsyncWrite for DeadlineIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.within_patience(written, context)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+        self.within_patience(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -148,10 +238,15 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for DeadlineIo<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        self.within_patience(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.progress.0.is_broken.load(Ordering::Relaxed) {
+            // A farewell would say that all was sent.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_shutdown(context)
     }
 }
@@ -161,10 +256,19 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
+    impl Reset for DuplexStream {
+        fn reset_on_close(&self) {}
+    }
+
     fn connection() -> (DuplexStream, DeadlineIo<DuplexStream>, Progress) {
         let (client, server) = tokio::io::duplex(64);
         let progress = Progress::new();
-        let deadlines = Deadlines { first_byte: Span::from_secs(10), head: Span::from_secs(5), keepalive: Span::from_secs(60) };
+        let deadlines = Deadlines {
+            first_byte: Span::from_secs(10),
+            head: Span::from_secs(5),
+            keepalive: Span::from_secs(60),
+            unread: Some(Span::from_secs(30)),
+        };
         (client, DeadlineIo::new(server, progress.clone(), deadlines), progress)
     }
 
@@ -207,5 +311,51 @@ mod tests {
         while io.read_u8().await.is_ok() {}
         assert_eq!(start.elapsed().as_secs(), 5);
         drip.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t4_an_idle_connection_of_http2_may_say_hello_without_a_head() {
+        let (mut client, mut io, progress) = connection();
+        progress.multiplex();
+        client.write_all(b"ping").await.unwrap();
+        let mut ping = [0; 4];
+        io.read_exact(&mut ping).await.unwrap();
+        assert_eq!(patience(&mut io).await, Some(60));
+        let (one, two) = (progress.begin(), progress.begin());
+        drop(one);
+        assert_eq!(patience(&mut io).await, None, "one of two is under way");
+        drop(two);
+        assert_eq!((patience(&mut io).await, progress.begun()), (Some(60), 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t4_a_client_that_does_not_read_is_given_up() {
+        let (mut client, mut io, _) = connection();
+        let start = tokio::time::Instant::now();
+        let reader = tokio::spawn(async move {
+            // Slow, but it moves.
+            for _ in 0..4 {
+                tokio::time::sleep(Span::from_secs(29).to_std()).await;
+                client.read_exact(&mut [0; 64]).await.unwrap();
+            }
+            client
+        });
+        let error = loop {
+            if let Err(error) = io.write_all(&[0; 64]).await {
+                break error;
+            }
+        };
+        assert_eq!((error.kind(), start.elapsed().as_secs()), (io::ErrorKind::TimedOut, 4 * 29 + 30));
+        drop(reader.await);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_were_peeked_at_are_read_again() {
+        let (mut client, mut io, _) = connection();
+        io.replay(BytesMut::from(&b"GET "[..]));
+        client.write_all(b"/ HTTP/1.1").await.unwrap();
+        let mut all = [0; 14];
+        io.read_exact(&mut all).await.unwrap();
+        assert_eq!(&all, b"GET / HTTP/1.1");
     }
 }

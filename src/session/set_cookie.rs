@@ -364,6 +364,36 @@ mod tests {
         assert_eq!(line("=x").name(), b"");
     }
 
+    /// Days before the epoch of a month's end are where calendars differ.
+    #[test]
+    fn k5_dates_are_read_as_browsers_read_them() {
+        let table = [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Thu, 01-Jan-70 00:00:01 GMT", Some(1)),
+            ("31 Dec 99 23:59:59", Some(946_684_799)),
+            ("1 Jan 00 0:0:0", Some(946_684_800)),
+            ("29 Feb 2000 00:00:00", Some(951_782_400)),
+            ("29 Feb 2024 00:00:00", Some(1_709_164_800)),
+            ("29 Feb 2100 00:00:00", None),
+            ("29 Feb 2023 00:00:00", None),
+            ("28 Feb 2023 00:00:00", Some(1_677_542_400)),
+            ("30 Apr 2023 00:00:00", Some(1_682_812_800)),
+            ("31 Apr 2023 00:00:00", None),
+            ("31 Jan 2023 00:00:00", Some(1_675_123_200)),
+            ("32 Jan 2023 00:00:00", None),
+            ("01 Jan 1600 00:00:00", None),
+            ("01 Jan 2030 24:00:00", None),
+            ("01 Jan 2030 1a:00:00", None),
+            ("01 Jan 2030 100:00:00", None),
+            ("Jan 2030 00:00:00", None),
+        ];
+        for (text, seconds) in table {
+            assert_eq!(http_date(text.as_bytes()), seconds.map(UnixSeconds::new), "{text}");
+        }
+        assert_eq!((max_age(b"0"), max_age(b"-5"), max_age(b"1")), (Some(None), Some(None), Some(Some(Span::from_secs(1)))));
+        assert_eq!(line(" name = v; Path=/").name(), b"name");
+    }
+
     proptest! {
         #[test]
         fn never_panics(text in prop::collection::vec(any::<u8>(), 0..120)) {

@@ -1,43 +1,61 @@
 //! The backend: connect, pool, send.
 //!
-//! Connections are pooled and used no longer than the backend keeps them (Node closes an idle one after 5 s). A
-//! request that a closing connection did not take at all is sent again by the pool, once; nothing else is.
+//! In reading order: this file (what a request goes through), `connect` (sockets), `pool` (idle HTTP/1.1 connections and
+//! the one of HTTP/2), `lease` (one exchange on a pooled connection), `upload` (the client's body on its way).
+//!
+//! A request is sent at most once, but for one case: a connection of the pool that the backend closed as we wrote. Then it
+//! goes to a fresh connection if none of it was written, or if it is a safe one without a body and no byte of an
+//! answer came.
 
+mod connect;
+mod lease;
+mod pool;
+mod upload;
+
+pub use connect::Target;
+pub use lease::Download;
+pub use upload::UploadLimits;
+
+use crate::headers::retain;
 use crate::session::time::Span;
-use bytes::Bytes;
+use connect::{Connector, Dialed, Offer};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri, header};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use tokio::sync::oneshot;
-
-/// Idle connections kept; more would only be closed by the backend.
-const MOST_IDLE: usize = 256;
-/// Bytes of a response's head that are read; larger heads are refused.
-const LARGEST_HEAD: usize = 256 * 1024;
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use hyper::body::{Body as _, Incoming};
+use lease::Failed;
+use pool::{Multiplexed, Pool};
+use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
+use upload::{Upload, UploadState};
 
 #[derive(Clone, Debug)]
 pub struct UpstreamSettings {
-    pub authority: Authority,
-    /// How long a connection may take to be made.
+    pub target: Target,
+    /// How long a connection may take to be made, TLS included.
     pub connect: Span,
     /// How long after the request's end the answer may begin; `None` waits for ever.
     pub response: Option<Span>,
     /// How long an idle connection is used.
     pub idle: Span,
+    /// Idle connections kept.
+    pub max_idle: usize,
+    /// Bytes of a response head; hyper reads no more.
+    pub max_head: usize,
+    /// Fields of a response head.
+    pub max_fields: usize,
+    /// Roots that are trusted besides the public ones, PEM.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+    pub upload: UploadLimits,
 }
 
 /// The one backend.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Upstream {
-    client: Client<HttpConnector, ReportingBody>,
-    authority: Authority,
-    response: Option<Span>,
+    connector: Connector,
+    pool: Arc<Pool>,
+    settings: UpstreamSettings,
+    /// What a request names as host that came without one.
+    default_host: HeaderValue,
 }
 
 /// Why there is no answer. Whose fault it is decides the status.
@@ -51,99 +69,122 @@ pub enum UpstreamError {
     Broken,
     /// The client's own body broke off or was malformed.
     ClientBody,
+    /// The client's own body came too slowly, or not at all.
+    ClientSlow,
 }
 
 impl Upstream {
     #[must_use]
-    pub fn new(settings: &UpstreamSettings) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(settings.connect.to_std()));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(settings.idle.to_std())
-            .pool_max_idle_per_host(MOST_IDLE)
-            .http1_preserve_header_case(true)
-            .http1_max_buf_size(LARGEST_HEAD)
-            .http1_max_headers(200)
-            .set_host(false)
-            .build(connector);
-        Self { client, authority: settings.authority.clone(), response: settings.response }
+    pub fn new(settings: UpstreamSettings) -> Self {
+        let default_host = HeaderValue::from_str(settings.target.host()).unwrap_or_else(|_| HeaderValue::from_static("localhost"));
+        Self { connector: Connector::new(&settings), pool: Arc::new(Pool::new(settings.idle, settings.max_idle)), settings, default_host }
     }
 
     /// Sends a request whose head says what the backend shall see; answers when the response's head is there.
-    pub async fn send(&self, request: Request<Incoming>) -> Result<Response<Incoming>, UpstreamError> {
+    pub async fn send(&self, request: Request<Incoming>) -> Result<Response<Download>, UpstreamError> {
         let (mut head, body) = request.into_parts();
-        let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let mut uri = http::uri::Parts::default();
-        uri.scheme = Some(Scheme::HTTP);
-        uri.authority = Some(self.authority.clone());
-        uri.path_and_query = Some(path);
-        head.uri = Uri::from_parts(uri).map_err(|_| UpstreamError::Broken)?;
-        head.version = http::Version::HTTP_11;
-        // An HTTP/1.0 client may have named no host; HTTP/1.1 demands one.
-        if !head.headers.contains_key(header::HOST)
-            && let Ok(host) = HeaderValue::from_str(self.authority.as_str())
-        {
-            head.headers.insert(header::HOST, host);
+        if !head.headers.contains_key(header::HOST) {
+            let host = head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+            // An HTTP/1.0 client may have named none; HTTP/1.1 demands one.
+            head.headers.insert(header::HOST, host.unwrap_or_else(|| self.default_host.clone()));
         }
-
+        let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        head.uri = Uri::from(path);
+        head.version = Version::HTTP_11;
         // Of a body whose length nobody knows, hyper sends nothing with GET and HEAD unless it is told how.
         if !body.is_end_stream() && !head.headers.contains_key(header::CONTENT_LENGTH) {
             head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let (sent, was_sent) = oneshot::channel();
-        let answer = self.client.request(Request::from_parts(head, ReportingBody { body, sent: Some(sent) }));
-        let patience = async {
-            // An upload takes the time it takes; only then does the backend's begin.
-            let _ = was_sent.await;
-            match self.response {
-                Some(span) => tokio::time::sleep(span.to_std()).await,
-                None => std::future::pending().await,
-            }
-        };
+        let (upload, state) = Upload::new(body);
+        let exchange = self.exchange(Request::from_parts(head, upload), &state);
         tokio::select! {
-            answer = answer => answer.map_err(|error| blame(&error)),
-            () = patience => Err(UpstreamError::Silent),
+            answer = exchange => answer,
+            error = state.patience(&self.settings.upload, self.settings.response) => Err(error),
+        }
+    }
+
+    async fn exchange(&self, mut request: Request<Upload>, state: &Arc<UploadState>) -> Result<Response<Download>, UpstreamError> {
+        let offer = if request.headers().contains_key(header::UPGRADE) { Offer::Http1 } else { Offer::Any };
+        if offer == Offer::Any
+            && let Some(sender) = self.pool.multiplexed()
+        {
+            match self.send_multiplexed(sender, request).await? {
+                Ok(response) => return Ok(response),
+                Err(unsent) => request = *unsent,
+            }
+        } else if let Some(lease) = self.pool.take().await {
+            let again = repeatable(&request);
+            match lease.send(request, state).await {
+                Ok(response) => return Ok(response),
+                Err(Failed { unsent: Some(unsent), .. }) => request = *unsent,
+                Err(failed) => match again.filter(|_| !failed.answered) {
+                    Some(again) => request = again,
+                    None => return Err(failed.error()),
+                },
+            }
+        }
+        match self.connector.dial(offer, &self.pool).await? {
+            Dialed::Http1(lease) => lease.send(request, state).await.map_err(|failed| failed.error()),
+            Dialed::Http2(sender) => {
+                self.pool.share(sender.clone());
+                self.send_multiplexed(sender, request).await?.map_err(|_| UpstreamError::Broken)
+            }
+        }
+    }
+
+    /// The inner error is the request, none of which was written.
+    async fn send_multiplexed(&self, mut sender: Multiplexed, request: Request<Upload>) -> Result<Multiplexing, UpstreamError> {
+        let scheme = if self.settings.target.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
+        let request = for_http2(request, scheme).ok_or(UpstreamError::Broken)?;
+        match sender.try_send_request(request).await {
+            Ok(response) => Ok(Ok(response.map(Download::multiplexed))),
+            Err(mut failed) => match failed.take_message() {
+                Some(unsent) => Ok(Err(Box::new(for_http1(unsent)))),
+                None => Err(lease::blame(failed.error())),
+            },
         }
     }
 }
 
-fn blame(error: &hyper_util::client::legacy::Error) -> UpstreamError {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<hyper::Error>());
-    if error.is_connect() {
-        UpstreamError::Unreachable
-    } else if cause.is_some_and(hyper::Error::is_user) {
-        UpstreamError::ClientBody
-    } else {
-        UpstreamError::Broken
+type Multiplexing = Result<Response<Download>, Box<Request<Upload>>>;
+
+/// The same request once more, if a backend that gets it twice does no more than once (RFC 9110 §9.2.1) and there is no
+/// body that has begun to go.
+fn repeatable(request: &Request<Upload>) -> Option<Request<Upload>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return None;
     }
+    let mut again = Request::new(request.body().again()?);
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.headers_mut() = request.headers().clone();
+    *again.extensions_mut() = request.extensions().clone();
+    Some(again)
 }
 
-/// The client's body on its way, which tells when it has gone.
-#[derive(Debug)]
-struct ReportingBody {
-    body: Incoming,
-    sent: Option<oneshot::Sender<()>>,
+/// `Host` becomes `:authority`; framing is the protocol's own.
+fn for_http2(request: Request<Upload>, scheme: Scheme) -> Option<Request<Upload>> {
+    let (mut head, body) = request.into_parts();
+    let host = head.headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut uri = head.uri.into_parts();
+    uri.scheme = Some(scheme);
+    uri.authority = host;
+    head.uri = Uri::from_parts(uri).ok()?;
+    head.version = Version::HTTP_2;
+    retain(&mut head.headers, |name, _| ![header::HOST, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE].contains(name));
+    Some(Request::from_parts(head, body))
 }
 
-impl Body for ReportingBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.sent.take(); // Dropping the sender tells.
-        }
-        frame
+/// The way back, for a request that has to take another connection.
+fn for_http1(request: Request<Upload>) -> Request<Upload> {
+    let (mut head, body) = request.into_parts();
+    if let Some(host) = head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
+        head.headers.insert(header::HOST, host);
     }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+    head.uri = head.uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from);
+    head.version = Version::HTTP_11;
+    if !body.is_end_stream() && !head.headers.contains_key(header::CONTENT_LENGTH) {
+        head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    Request::from_parts(head, body)
 }

@@ -3,7 +3,9 @@
 //! `HeaderMap::remove` moves the last field into the gap and so reorders the rest; here fields are removed by writing
 //! the others anew, in order.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http_body::Frame;
 
 /// Fields of one connection that no proxy passes on (RFC 9110 §7.6.1), besides those that `Connection` names.
 /// `TE: trailers` is the exception, for it says what the client can take.
@@ -39,6 +41,41 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     // Other codings were between us and the client.
     if headers.contains_key(header::TE) {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Fields that mean something else after a body than before it (RFC 9110 §6.5.1), or that a careless reader would merge
+/// into a head that was judged without them.
+const NO_TRAILERS: [HeaderName; 18] = [
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::EXPECT,
+    HeaderName::from_static("forwarded"),
+    header::HOST,
+    header::ORIGIN,
+    header::SET_COOKIE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::WWW_AUTHENTICATE,
+];
+
+/// A frame of a body whose trailers, if it carries them, hold nothing that belongs into a head.
+#[must_use]
+pub fn without_unsafe_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            retain(&mut trailers, |name, _| !NO_TRAILERS.contains(name) && !name.as_str().starts_with("x-forwarded-"));
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
     }
 }
 
@@ -90,6 +127,16 @@ mod tests {
         remove_hop_by_hop(&mut headers);
         let left: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         assert_eq!(left, ["a: 1", "b: 2", "c: 3", "te: trailers", "trailer: d", "d: 4"]);
+    }
+
+    #[test]
+    fn t1_trailers_carry_nothing_that_belongs_into_a_head() {
+        let trailers =
+            map(&[("grpc-status", "0"), ("cookie", "a=b"), ("content-length", "5"), ("x-forwarded-for", "x"), ("x-checksum", "1")]);
+        let left = without_unsafe_trailers(Frame::trailers(trailers)).into_trailers().unwrap();
+        assert_eq!(left, map(&[("grpc-status", "0"), ("x-checksum", "1")]));
+        let data = without_unsafe_trailers(Frame::data(Bytes::from_static(b"x"))).into_data().unwrap();
+        assert_eq!(data, "x");
     }
 
     #[test]

@@ -1,0 +1,140 @@
+//! WebSockets and event streams that are open, and the sessions that they were opened with (rule W2). Bytes on them are
+//! no activity, so their sessions may end before they do.
+
+use crate::session::family::{Family, Subject};
+use crate::session::time::{Span, UnixMillis, UnixSeconds};
+use crate::session::token::SessionToken;
+use crate::session::{Ended, Ending};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// `SESSION_STREAMS`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamMode {
+    /// They live on; a gauge counts those that outlive their session.
+    #[default]
+    Ignore,
+    /// They end with their session.
+    Close,
+}
+
+/// Why a stream ends that nobody ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// Its session is over.
+    SessionOver,
+    /// slidecar stops, or nothing moved for too long.
+    GoingAway,
+}
+
+/// Every open stream.
+#[derive(Debug)]
+pub struct Streams {
+    mode: StreamMode,
+    /// How long after its session's end a stream may live: the grace that the browser's timer has too.
+    buffer: Span,
+    open: Mutex<HashMap<u64, Open>>,
+    count: AtomicUsize,
+    next: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Open {
+    session: Option<Session>,
+    end: Option<oneshot::Sender<Farewell>>,
+}
+
+#[derive(Debug)]
+struct Session {
+    family: Family,
+    subject: Option<Subject>,
+    origin: Option<UnixSeconds>,
+    ends: UnixMillis,
+}
+
+/// One stream's place; dropping it says that the stream has ended.
+#[derive(Debug)]
+pub struct Registration {
+    id: u64,
+    streams: Arc<Streams>,
+    /// Hears when the stream has to end.
+    pub end: oneshot::Receiver<Farewell>,
+}
+
+impl Streams {
+    #[must_use]
+    pub fn new(mode: StreamMode, buffer: Span) -> Self {
+        Self { mode, buffer, open: Mutex::default(), count: AtomicUsize::new(0), next: AtomicU64::new(0) }
+    }
+
+    /// A stream opens, with a session or without.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, token: Option<&SessionToken>) -> Registration {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, end) = oneshot::channel();
+        let session = token.map(|token| Session {
+            family: token.family,
+            subject: token.subject,
+            origin: token.origin,
+            ends: token.effective_exp().millis(),
+        });
+        self.lock().insert(id, Open { session, end: Some(sender) });
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Registration { id, streams: Arc::clone(self), end }
+    }
+
+    /// A session has a later end than its streams knew.
+    pub fn extend(&self, family: &Family, ends: UnixMillis) {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        for session in self.lock().values_mut().filter_map(|open| open.session.as_mut()).filter(|session| session.family == *family) {
+            session.ends = session.ends.max(ends);
+        }
+    }
+
+    /// Ends what has to end; answers how many live on beyond their session.
+    pub fn sweep(&self, ended: &dyn Ended, now: UnixMillis) -> usize {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        let mut outliving = 0_usize;
+        for open in self.lock().values_mut() {
+            let Some(session) = &open.session else { continue };
+            let ending: Option<Ending> = ended.ended(&session.family, session.subject.as_ref(), session.origin, now);
+            if now < session.ends && ending.is_none() {
+                continue;
+            }
+            outliving += 1;
+            let is_due = ending.is_some() || now >= session.ends.plus(self.buffer);
+            if self.mode == StreamMode::Close && is_due {
+                say(open, Farewell::SessionOver);
+            }
+        }
+        outliving
+    }
+
+    /// Ends all of them.
+    pub fn end_all(&self) {
+        self.lock().values_mut().for_each(|open| say(open, Farewell::GoingAway));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn say(open: &mut Open, farewell: Farewell) {
+    if let Some(end) = open.end.take() {
+        let _ = end.send(farewell); // A stream that is ending already does not listen.
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.streams.lock().remove(&self.id);
+        self.streams.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}

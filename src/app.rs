@@ -23,6 +23,19 @@ pub struct App {
     certificates: Option<Arc<Certificates>>,
 }
 
+/// Takes up what changed in files while the program runs.
+#[derive(Clone, Debug)]
+pub struct Reloader(Option<Arc<Certificates>>);
+
+impl Reloader {
+    /// Reads the files now; what is bad keeps the old and is reported.
+    pub fn reload(&self) {
+        if let Some(certificates) = &self.0 {
+            certificates.reload();
+        }
+    }
+}
+
 /// An address that cannot be listened on.
 #[derive(Debug)]
 pub struct BindError {
@@ -69,6 +82,12 @@ impl App {
 
     pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
         self.admin_listener.local_addr()
+    }
+
+    /// What SIGHUP asks for.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.certificates.clone())
     }
 
     /// Serves until `shutdown`, then drains; returns when nothing is in flight, or by the end of the drain.

@@ -1,7 +1,7 @@
 //! `slidecar`: serve as the environment says.
 
 use super::Exit;
-use super::shutdown::Signals;
+use super::shutdown::{Signals, on_hangup};
 use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config::vars::Vars;
@@ -77,7 +77,10 @@ async fn serve(config: &Config) -> Exit {
         upstream = %config.limits.upstream.target,
         version = env!("CARGO_PKG_VERSION"),
     );
+    let reloader = app.reloader();
+    let hangups = tokio::spawn(on_hangup(move || reloader.reload()));
     app.run(signals.asked_to_stop()).await;
+    hangups.abort();
     Exit::Ok
 }
 

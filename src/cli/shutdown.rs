@@ -1,4 +1,4 @@
-//! When to stop: SIGTERM as from a kubelet, SIGINT as from a keyboard. A second one does not wait.
+//! When to reload: SIGHUP. When to stop: SIGTERM as from a kubelet, SIGINT as from a keyboard. A second one does not wait.
 
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,5 +34,14 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// Does it at every SIGHUP, for ever.
+pub async fn on_hangup(reload: impl Fn()) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    while hangups.recv().await.is_some() {
+        tracing::info!(event = "reload_asked");
+        reload();
     }
 }

@@ -102,7 +102,8 @@ impl Proxy {
     pub async fn watch_streams(self: Arc<Self>) {
         loop {
             tokio::time::sleep(STREAMS_EVERY).await;
-            self.metrics.streams_outliving_session(self.streams.sweep(&self.memory, self.clock.now()));
+            let outliving = if self.streams.is_empty() { 0 } else { self.streams.sweep(&self.memory, self.clock.now()) };
+            self.metrics.streams_outliving_session(outliving);
         }
     }
 

@@ -85,9 +85,14 @@ impl Streams {
         Registration { id, streams: Arc::clone(self), end }
     }
 
+    /// Without a lock: asked on every request.
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
     /// A session has a later end than its streams knew.
     pub fn extend(&self, family: &Family, ends: UnixMillis) {
-        if self.count.load(Ordering::Relaxed) == 0 {
+        if self.is_empty() {
             return;
         }
         for session in self.lock().values_mut().filter_map(|open| open.session.as_mut()).filter(|session| session.family == *family) {
@@ -97,9 +102,6 @@ impl Streams {
 
     /// Ends what has to end; answers how many live on beyond their session.
     pub fn sweep(&self, ended: &dyn Ended, now: UnixMillis) -> usize {
-        if self.count.load(Ordering::Relaxed) == 0 {
-            return 0;
-        }
         let mut outliving = 0_usize;
         for open in self.lock().values_mut() {
             let Some(session) = &open.session else { continue };

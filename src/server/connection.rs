@@ -38,6 +38,9 @@ const MOST_ERRORS: usize = 256;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection that was just accepted may take to say something, when slidecar stops.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// What every connection needs.
 #[derive(Clone)]
 pub struct Service {
@@ -61,10 +64,16 @@ where
     let mut io = DeadlineIo::new(io, progress.clone(), deadlines);
     let is_http2 = match is_http2 {
         Some(known) => known,
-        None => match begins_with_preface(&mut io).await {
-            Ok(found) => found,
-            Err(error) => return tracing::debug!(event = "connection_ended", error = %error),
-        },
+        None => {
+            let found = tokio::select! {
+                found = begins_with_preface(&mut io) => found,
+                () = unused_for_good(&service.drain, &progress) => return,
+            };
+            match found {
+                Ok(found) => found,
+                Err(error) => return tracing::debug!(event = "connection_ended", error = %error),
+            }
+        }
     };
     let ended = if is_http2 {
         progress.multiplex();
@@ -98,11 +107,20 @@ where
     Ok(is_preface)
 }
 
+/// Ends when a stopping process may close a connection that waits for a request. One that never carried any has just been
+/// opened, perhaps because another answer said goodbye: its first request is on its way.
+async fn unused_for_good(drain: &Drain, progress: &Progress) {
+    reached(&mut drain.watch(), Stage::Closing).await;
+    if progress.begun() == 0 {
+        tokio::time::sleep(FRESH).await;
+    }
+}
+
 async fn http1<T>(io: DeadlineIo<T>, progress: &Progress, service: Service) -> hyper::Result<()>
 where
     T: AsyncRead + AsyncWrite + Reset + Send + Unpin + 'static,
 {
-    let mut closing = service.drain.watch();
+    let drain = service.drain.clone();
     let settings = service.settings;
     let answering = service_fn(|request: Request<Incoming>| {
         let (service, progress, busy) = (service.clone(), progress.clone(), progress.begin());
@@ -118,7 +136,7 @@ where
     );
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        () = reached(&mut closing, Stage::Closing) => connection.as_mut().graceful_shutdown(),
+        () = unused_for_good(&drain, progress) => connection.as_mut().graceful_shutdown(),
     }
     connection.await
 }

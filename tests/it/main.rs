@@ -4,11 +4,17 @@
 mod acceptance;
 mod boot;
 mod caches;
+mod faults;
 mod harness;
 mod house;
+mod http2;
 mod legacy;
+mod limits;
 mod proxying;
 mod published;
 mod sessions;
 mod simulation;
+mod streams;
+mod tls;
+mod upstreams;
 mod verifiers;

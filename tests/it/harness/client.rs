@@ -1,10 +1,10 @@
 //! A client that sends the bytes it is given and reads one answer after the other.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub struct Client {
-    stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     unread: Vec<u8>,
 }
 
@@ -21,7 +21,13 @@ pub struct Answer {
 
 impl Client {
     pub async fn to(address: &str) -> Self {
-        Self { stream: TcpStream::connect(address).await.expect("slidecar listens"), unread: Vec::new() }
+        Self::over(TcpStream::connect(address).await.expect("slidecar listens"))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub const fn over(stream: S) -> Self {
+        Self { stream, unread: Vec::new() }
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {

@@ -3,14 +3,18 @@
 
 mod backend;
 mod browser;
+mod certificates;
 mod client;
+pub mod http2;
 mod real;
 mod sidecar;
 mod tokens;
 
 pub use backend::{Backend, Reply};
 pub use browser::Browser;
+pub use certificates::{Authority, Pair};
 pub use client::{Answer, Client};
+pub use http2::{Http2, Http2Backend};
 pub use real::{Process, bare, next_second, now, now_millis, sleep_until};
 pub use sidecar::Sidecar;
 pub use tokens::{NOW, SECRET, claims, expiry, issued, payload, session_token, shape, token, token_by};

@@ -96,6 +96,26 @@ impl Process {
         peak.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
     }
 
+    /// Open files and sockets.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
+    pub fn limit_descriptors(&self, count: usize) {
+        let mut command = bare("prlimit");
+        command.args([format!("--pid={}", self.child.id()), format!("--nofile={count}:{count}")]);
+        assert!(command.status().expect("prlimit of util-linux").success());
+    }
+
+    /// User and system time so far.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        // The name in parentheses may hold blanks; utime and stime are the 14th and 15th field, in hundredths.
+        let after = stat.rsplit_once(')').expect("a name").1;
+        let ticks: u64 = after.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(10 * ticks)
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");

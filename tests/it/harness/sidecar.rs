@@ -2,29 +2,35 @@
 
 use super::Client;
 use super::tokens::{NOW, SECRET};
-use slidecar::app::App;
+use slidecar::app::{App, Reloader};
 use slidecar::clock::Clock;
-use slidecar::config;
+use slidecar::config::{self, Config};
 use slidecar::session::time::UnixMillis;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Stands still until it is moved. Replicas of one test share it.
 #[derive(Clone)]
-pub struct ManualClock(Arc<AtomicI64>);
+pub struct ManualClock {
+    millis: Arc<AtomicI64>,
+    /// The next reading panics: the way to a fault in the middle of a request.
+    breaks: Arc<AtomicBool>,
+}
 
 impl ManualClock {
     fn new() -> Self {
-        Self(Arc::new(AtomicI64::new(NOW * 1000)))
+        Self { millis: Arc::new(AtomicI64::new(NOW * 1000)), breaks: Arc::default() }
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> UnixMillis {
-        UnixMillis::new(self.0.load(Ordering::SeqCst))
+        assert!(!self.breaks.swap(false, Ordering::SeqCst), "a fault that a test asked for");
+        UnixMillis::new(self.millis.load(Ordering::SeqCst))
     }
 }
 
@@ -32,6 +38,7 @@ pub struct Sidecar {
     pub address: String,
     pub admin: String,
     clock: ManualClock,
+    reloader: Reloader,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
@@ -47,29 +54,26 @@ impl Sidecar {
         Self::start(backend, settings, self.clock.clone()).await
     }
 
+    /// On a socket that listens already.
+    pub async fn listening(backend: &str, listener: TcpListener, settings: &[(&str, &str)]) -> Self {
+        let clock = ManualClock::new();
+        let config = config(backend, settings);
+        Self::run(App::with_listener(&config, listener, Arc::new(clock.clone())).await.expect("a free port"), clock)
+    }
+
     async fn start(backend: &str, settings: &[(&str, &str)], clock: ManualClock) -> Self {
-        let upstream = format!("http://{backend}");
-        let defaults = [
-            ("JWT_SECRET", SECRET),
-            ("JWT_EXPIRES_IN", "2h"),
-            ("SESSION_REFRESH_THRESHOLD", "1h"),
-            ("SESSION_HEARTBEAT_INTERVAL", "10m"),
-            ("SESSION_TIMEOUT_BUFFER", "5m"),
-            ("SLIDECAR_UPSTREAM", &upstream),
-            ("SLIDECAR_LISTEN", "127.0.0.1:0"),
-            ("SLIDECAR_ADMIN_LISTEN", "127.0.0.1:0"),
-            ("SLIDECAR_DRAIN", "2s"),
-        ];
-        let vars: HashMap<String, String> =
-            defaults.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let config = config::load(&vars).unwrap_or_else(|rejected| panic!("{rejected:#?}"));
-        let app = App::build(&config, Arc::new(clock.clone())).await.expect("free ports");
+        let config = config(backend, settings);
+        Self::run(App::build(&config, Arc::new(clock.clone())).await.expect("free ports"), clock)
+    }
+
+    fn run(app: App, clock: ManualClock) -> Self {
         let (address, admin) = (app.address().expect("bound").to_string(), app.admin_address().expect("bound").to_string());
+        let reloader = app.reloader();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, admin, clock, stop: Some(stop), running }
+        Self { address, admin, clock, reloader, stop: Some(stop), running }
     }
 
     pub async fn client(&self) -> Client {
@@ -83,11 +87,21 @@ impl Sidecar {
 
     /// Moves the clock; returns its new reading in seconds.
     pub fn pass(&self, seconds: i64) -> i64 {
-        (self.clock.0.fetch_add(seconds * 1000, Ordering::SeqCst) + seconds * 1000) / 1000
+        (self.clock.millis.fetch_add(seconds * 1000, Ordering::SeqCst) + seconds * 1000) / 1000
     }
 
     pub fn pass_millis(&self, millis: i64) {
-        self.clock.0.fetch_add(millis, Ordering::SeqCst);
+        self.clock.millis.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// The next request's handling panics.
+    pub fn panic_once(&self) {
+        self.clock.breaks.store(true, Ordering::SeqCst);
+    }
+
+    /// As SIGHUP would.
+    pub fn reload(&self) {
+        self.reloader.reload();
     }
 
     /// As SIGTERM would.
@@ -98,4 +112,23 @@ impl Sidecar {
     pub async fn stopped(self) {
         self.running.await.expect("a clean end");
     }
+}
+
+fn config(backend: &str, settings: &[(&str, &str)]) -> Config {
+    // A backend that is more than an address says its scheme itself.
+    let upstream = if backend.contains("://") || backend.starts_with("unix:") { backend.to_owned() } else { format!("http://{backend}") };
+    let defaults = [
+        ("JWT_SECRET", SECRET),
+        ("JWT_EXPIRES_IN", "2h"),
+        ("SESSION_REFRESH_THRESHOLD", "1h"),
+        ("SESSION_HEARTBEAT_INTERVAL", "10m"),
+        ("SESSION_TIMEOUT_BUFFER", "5m"),
+        ("SLIDECAR_UPSTREAM", &upstream),
+        ("SLIDECAR_LISTEN", "127.0.0.1:0"),
+        ("SLIDECAR_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("SLIDECAR_DRAIN", "2s"),
+    ];
+    let vars: HashMap<String, String> =
+        defaults.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    config::load(&vars).unwrap_or_else(|rejected| panic!("{rejected:#?}"))
 }

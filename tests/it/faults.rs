@@ -1,0 +1,159 @@
+//! What happens to the others when one goes wrong, and what a restart costs.
+
+use crate::harness::{Backend, Client, Process, Reply, SECRET, Sidecar};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// A request whose handling panics hurts its own connection only.
+#[tokio::test]
+async fn t6_a_panic_ends_one_connection() {
+    let backend = Backend::saying("200 OK", &[], "hello").await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let (mut other, mut victim) = (sidecar.client().await, sidecar.client().await);
+    assert_eq!(other.request("GET", "/", &[]).await.status, 200);
+    sidecar.panic_once();
+    victim.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(victim.try_answer("GET").await.is_none());
+    assert_eq!(other.request("GET", "/", &[]).await.status, 200);
+    assert_eq!(sidecar.get("/", "").await.status, 200);
+}
+
+/// Without file descriptors nothing can be accepted; what is open lives on, and the rest recovers.
+#[tokio::test]
+async fn t4_when_descriptors_run_out_open_connections_live_and_others_come_later() {
+    let backend = Backend::saying("200 OK", &[], "hello").await;
+    let (process, address) = Process::slidecar(&backend.address, &[("JWT_SECRET", SECRET)]);
+    let mut open = Client::to(&address).await;
+    assert_eq!(open.request("GET", "/", &[]).await.status, 200);
+    let in_use = process.descriptors();
+    process.limit_descriptors(in_use + 5);
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        crowd.push(TcpStream::connect(&address).await.unwrap());
+    }
+    process.line_with("accept_failed").await;
+    assert_eq!(open.request("GET", "/", &[]).await.status, 200);
+    let before = process.processor_time();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(process.processor_time() - before < Duration::from_millis(250), "it does not spin");
+    drop(crowd);
+    let mut late = Client::to(&address).await;
+    assert_eq!(late.request("GET", "/", &[]).await.status, 200);
+}
+
+/// Two processes share a port, as two generations do during an update: the old one stops under load, nobody notices.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t7_a_restart_loses_no_request() {
+    const CLIENTS: usize = 300;
+    let backend = Backend::saying("200 OK", &[], "hello").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // One listening socket, handed from one generation to the next, as systemd or a socket-passing supervisor does.
+    let second = TcpListener::from_std(listener.into_std().unwrap().try_clone().unwrap()).unwrap();
+    let first = TcpListener::from_std(std::net::TcpListener::from(std::os::fd::OwnedFd::from(
+        std::os::fd::AsFd::as_fd(&second).try_clone_to_owned().unwrap(),
+    )))
+    .unwrap();
+    // For half of it, answers say goodbye; every client comes by in that time even on a busy machine.
+    let mut old = Sidecar::listening(&backend.address, first, &[("SLIDECAR_DRAIN", "8s")]).await;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let (address, answered, stop) = (address.clone(), Arc::clone(&answered), Arc::clone(&stop));
+        clients.push(tokio::spawn(async move {
+            let mut client = Client::to(&address).await;
+            let mut lost = 0_usize;
+            while !stop.load(Ordering::Relaxed) {
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+                match client.try_answer("GET").await {
+                    Some(answer) if answer.status == 200 && answer.is_complete => {
+                        answered.fetch_add(1, Ordering::Relaxed);
+                        if answer.field("connection") == Some("close") {
+                            client = Client::to(&address).await;
+                        }
+                    }
+                    _ => {
+                        lost += 1;
+                        client = Client::to(&address).await;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            lost
+        }));
+    }
+    let reach = async |count: usize| {
+        let goal = answered.load(Ordering::Relaxed) + count;
+        while answered.load(Ordering::Relaxed) < goal {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    reach(2 * CLIENTS).await;
+    let new = Sidecar::listening(&backend.address, second, &[]).await;
+    old.stop();
+    tokio::time::timeout(Duration::from_secs(9), old.stopped()).await.expect("the drain has an end");
+    reach(2 * CLIENTS).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut lost = 0;
+    for client in clients {
+        lost += client.await.unwrap();
+    }
+    assert_eq!(lost, 0, "of {} answered", answered.load(Ordering::Relaxed));
+    drop(new);
+}
+
+/// A body goes through in pieces; the process stays as large as it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t1_a_large_body_costs_no_memory() {
+    const SIZE: usize = 256 * 1024 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let backend = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            stream.read_buf(&mut request).await.unwrap();
+        }
+        stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes()).await.unwrap();
+        let piece = vec![b'x'; 64 * 1024];
+        for _ in 0..SIZE / piece.len() {
+            stream.write_all(&piece).await.unwrap();
+        }
+    });
+    let (process, address) = Process::slidecar(&backend, &[("JWT_SECRET", SECRET)]);
+    let mut client = Client::to(&address).await;
+    let before = process.peak_memory();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut left = SIZE;
+    while left > 0 {
+        let count = tokio::io::AsyncReadExt::read(&mut client.stream, &mut vec![0; 256 * 1024]).await.unwrap();
+        assert!(count > 0, "{left} bytes are missing");
+        left = left.saturating_sub(count);
+    }
+    let grown = process.peak_memory() - before;
+    assert!(grown < 4 * 1024 * 1024, "{grown} bytes for {SIZE}");
+}
+
+/// Slow readers hold what is on its way to them, and no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t4_slow_readers_cost_little_each() {
+    const READERS: usize = 100;
+    let backend = Backend::start(|_| Reply::with("200 OK", &[], &"x".repeat(4 * 1024 * 1024))).await;
+    let (process, address) = Process::slidecar(&backend.address, &[("JWT_SECRET", SECRET)]);
+    let before = process.peak_memory();
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        let mut client = Client::to(&address).await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        readers.push(client);
+    }
+    for client in &mut readers {
+        client.bytes(1024).await;
+    }
+    let each = (process.peak_memory() - before) / READERS;
+    assert!(each < 256 * 1024, "{each} bytes each");
+}

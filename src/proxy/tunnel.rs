@@ -64,7 +64,9 @@ pub async fn run(client: OnUpgrade, backend: OnUpgrade, mut terms: Terms) {
     let moved = AtomicU64::new(0);
     let down = Direction { from: from_backend, to: to_client, hears: hears.clone(), is_masked: false, moved: &moved };
     let up = Direction { from: from_client, to: to_backend, hears, is_masked: true, moved: &moved };
-    let copying = async { tokio::join!(down.copy(), up.copy()) };
+    // A clean end on one side is a half of the conversation; a broken one is the end of it, or the other side, with its
+    // place among the connections, would wait for nobody.
+    let copying = async { tokio::try_join!(down.copy(), up.copy()) };
     let mut copying = std::pin::pin!(copying);
     let reason = tokio::select! {
         ended = &mut copying => return report(ended),
@@ -80,8 +82,8 @@ pub async fn run(client: OnUpgrade, backend: OnUpgrade, mut terms: Terms) {
     }
 }
 
-fn report((down, up): (io::Result<()>, io::Result<()>)) {
-    if let Err(error) = down.and(up) {
+fn report(ended: io::Result<((), ())>) {
+    if let Err(error) = ended {
         tracing::debug!(event = "tunnel_broken", error = %error);
     }
 }

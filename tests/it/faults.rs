@@ -52,10 +52,8 @@ async fn t7_a_restart_loses_no_request() {
     let address = listener.local_addr().unwrap().to_string();
     // One listening socket, handed from one generation to the next, as systemd or a socket-passing supervisor does.
     let second = TcpListener::from_std(listener.into_std().unwrap().try_clone().unwrap()).unwrap();
-    let first = TcpListener::from_std(std::net::TcpListener::from(std::os::fd::OwnedFd::from(
-        std::os::fd::AsFd::as_fd(&second).try_clone_to_owned().unwrap(),
-    )))
-    .unwrap();
+    let handed_on = std::os::fd::AsFd::as_fd(&second).try_clone_to_owned().unwrap();
+    let first = TcpListener::from_std(handed_on.into()).unwrap();
     // For half of it, answers say goodbye; every client comes by in that time even on a busy machine.
     let mut old = Sidecar::listening(&backend.address, first, &[("SLIDECAR_DRAIN", "8s")]).await;
     let answered = Arc::new(AtomicUsize::new(0));

@@ -101,7 +101,7 @@ async fn w2_a_logout_ends_streams_within_a_second() {
     let sidecar = Sidecar::before(&backend.address, &[CLOSE]).await;
     let session = format!("session={}", session_token(NOW, NOW + TTL));
     let mut client = open(&sidecar, &session).await;
-    let start = std::time::Instant::now();
+    let start = tokio::time::Instant::now();
     let logout = sidecar.client().await.request("POST", "/auth/session-logout", &[("Cookie", &session), ("Content-Length", "0")]).await;
     assert_eq!(logout.status, 204);
     assert_eq!(end_of(&mut client).await, [0x88, 2, 0x03, 0xf0]);
@@ -192,4 +192,32 @@ async fn t7_tunnels_live_until_the_end_of_the_drain_and_hear_a_farewell() {
     echoes(&mut client, "not cut yet").await;
     assert_eq!(end_of(&mut client).await, [0x88, 2, 0x03, 0xe9], "1001: going away");
     tokio::time::timeout(Duration::from_secs(2), sidecar.stopped()).await.expect("the drain has an end");
+}
+
+/// A client that crashed, or whose network went away: its backend hears of it, and the tunnel's place is free again.
+#[tokio::test]
+async fn w1_a_side_that_breaks_ends_the_tunnel_for_the_other() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    for backend_breaks in [false, true] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sidecar = Sidecar::before(&listener.local_addr().unwrap().to_string(), &[]).await;
+        let opening = tokio::spawn(async move {
+            let client = open(&sidecar, "").await;
+            (client, sidecar)
+        });
+        let (mut backend, _) = listener.accept().await.unwrap();
+        backend.read_buf(&mut Vec::new()).await.unwrap();
+        backend.write_all(accepting("upgrade: websocket").bytes.as_slice()).await.unwrap();
+        let (mut client, _sidecar) = opening.await.unwrap();
+        let ended = if backend_breaks {
+            backend.set_zero_linger().unwrap();
+            drop(backend);
+            tokio::time::timeout(Duration::from_secs(2), client.rest()).await.is_ok()
+        } else {
+            client.stream.set_zero_linger().unwrap();
+            drop(client);
+            tokio::time::timeout(Duration::from_secs(2), backend.read_to_end(&mut Vec::new())).await.is_ok()
+        };
+        assert!(ended, "backend breaks: {backend_breaks}");
+    }
 }

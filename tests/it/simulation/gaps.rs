@@ -29,7 +29,3 @@ pub const TWO_TOMBSTONE_PLACES: bool = false;
 /// A tombstone lives for TTL + 10 min even where the token that it names lives longer: one from before slidecar, or from
 /// before a shorter TTL came into force. After that a C that a late answer brought back is a session again.
 pub const SHORT_TOMBSTONE: bool = true;
-
-/// Worlds in which an invariant fails and nobody knows yet whether the rules or the model are wrong. They are left out by
-/// number, so that they are not forgotten.
-pub const OPEN_SEEDS: [u64; 1] = [722];

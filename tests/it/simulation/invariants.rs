@@ -2,6 +2,7 @@
 
 use super::backend::{Known, Ledger, Made};
 use super::browser::Browser;
+use super::ends::Ends;
 use super::gaps;
 use super::plan::{Millis, SECOND, SKEW, Setting, millis};
 use super::replica::Process;
@@ -11,7 +12,7 @@ use slidecar::session::policy::Class;
 use slidecar::session::settle::Settlement;
 use slidecar::session::token::IatMode;
 use slidecar::session::{Persistence, policy};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 pub const ACTIVE: &str = "an_active_user_is_never_logged_out_before_the_absolute_timeout";
 pub const IDLE_OUT: &str = "nobody_idle_longer_than_ttl_stays_in";
@@ -61,8 +62,7 @@ pub struct Arrival<'a> {
     pub ledger: &'a Ledger,
     pub process: &'a Process,
     pub browser: &'a Browser,
-    /// What (session, process) pairs a logout ended.
-    pub ended: &'a HashSet<(usize, usize)>,
+    pub ends: &'a Ends,
     pub now: Millis,
     /// The session cookie that came.
     pub carried: Option<&'a Known>,
@@ -149,7 +149,7 @@ fn nothing_is_served_beyond_origin_plus_a(arrival: &Arrival<'_>, tally: &mut Tal
 fn a_logged_out_family_is_never_accepted_again(arrival: &Arrival<'_>, tally: &mut Tally) -> Held {
     let is_over = |known: &Known| {
         let is_forgotten = arrival.browser.forgotten(known.session).is_some() && !arrival.is_unnamed(known);
-        is_forgotten || arrival.ended.contains(&(known.session, arrival.process.id))
+        is_forgotten || arrival.ends.hold(known.session, arrival.process, arrival.now)
     };
     if arrival.carried.is_some_and(is_over) {
         tally.count(LOGGED_OUT);
@@ -170,14 +170,8 @@ fn one_users_answer_never_replaces_anothers_login(arrival: &Arrival<'_>, tally: 
 }
 
 /// A copy of a cookie, presented to a process that saw its session end.
-pub fn a_replay_is_not_accepted(
-    session: usize,
-    process: &Process,
-    ended: &HashSet<(usize, usize)>,
-    is_served: bool,
-    tally: &mut Tally,
-) -> Held {
-    if !ended.contains(&(session, process.id)) {
+pub fn a_replay_is_not_accepted(session: usize, process: &Process, ends: &Ends, now: Millis, is_served: bool, tally: &mut Tally) -> Held {
+    if !ends.hold(session, process, now) {
         return Ok(());
     }
     tally.count("replays after a logout");

@@ -6,6 +6,7 @@ mod truth;
 
 use super::backend::{Answer, Ask, Known, Ledger, Order, SECRETS};
 use super::browser::{Browser, Persona, Promise};
+use super::ends::Ends;
 use super::invariants::{Held, Tally, Violation};
 use super::plan::{DAY, HOUR, MINUTE, Millis, Plan, Setting};
 use super::replica::{LOGIN, Process, Replica};
@@ -13,7 +14,7 @@ use super::rng::Rng;
 use slidecar::session::companion::Companion;
 use slidecar::session::decide::Verdict;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,8 +91,7 @@ pub struct World {
     events: usize,
     flights: Vec<Option<Flight>>,
     copies: Vec<Copied>,
-    /// Which session ended as far as which process knows.
-    ended: HashSet<(usize, usize)>,
+    ends: Ends,
     rng: Rng,
     now: Millis,
     tally: Tally,
@@ -131,7 +131,7 @@ impl World {
             events: 0,
             flights: Vec::new(),
             copies: Vec::new(),
-            ended: HashSet::new(),
+            ends: Ends::default(),
             rng,
             now: 0,
             tally: Tally::default(),

@@ -127,11 +127,11 @@ impl World {
     pub(super) fn replay(&mut self, copy: usize) -> Held {
         let Copied { text, session, process } = &self.copies[copy];
         let (session, process) = (*session, Rc::clone(process));
-        if !self.ended.contains(&(session, process.id)) {
+        if !self.ends.hold(session, &process, self.now) {
             return Ok(());
         }
         let cookies = format!("session={text}");
         let verdict = judge(&process, None, self.setting.https, &cookies, PAGE, false, self.now);
-        a_replay_is_not_accepted(session, &process, &self.ended, verdict.session.is_some(), &mut self.tally)
+        a_replay_is_not_accepted(session, &process, &self.ends, self.now, verdict.session.is_some(), &mut self.tally)
     }
 }

@@ -24,16 +24,17 @@ impl World {
             session.active = session.active.max(self.now);
             if flight.ask.begins() {
                 // Whoever logs in again under the same name of a session has a session again, at every process.
-                self.ended.retain(|(session, _)| *session != made);
+                self.ends.reopen(made);
                 self.ledger.sessions[made].begun = self.now;
             }
         }
-        if let Some(before) = served.filter(|before| (flight.answer.logs_out || made.is_some()) && made != Some(*before)) {
+        let is_end = |before: &&Known| (flight.answer.logs_out || made.is_some()) && made != Some(before.session);
+        if let Some(before) = flight.served.as_ref().filter(is_end) {
             let subject = made.and_then(|made| self.ledger.sessions[made].subject.clone());
-            flight.ends = (!flight.answer.clears).then_some(before);
-            let is_another = subject.is_none() || subject != self.ledger.sessions[before].subject;
-            if is_another && !self.ledger.sessions[before].weak {
-                self.ended.insert((before, flight.process.id));
+            flight.ends = (!flight.answer.clears).then_some(before.session);
+            let session = &self.ledger.sessions[before.session];
+            if (subject.is_none() || subject != session.subject) && !session.weak {
+                self.ends.begin(before, &flight.process, self.now);
             }
         }
     }

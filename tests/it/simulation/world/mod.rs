@@ -72,10 +72,10 @@ impl Flight {
     }
 }
 
-/// A cookie that somebody copied, for the process that saw its session end.
+/// A cookie that somebody copied, for a process that will have seen its session end, or for later.
 struct Copied {
     text: String,
-    session: usize,
+    known: Known,
     process: Rc<Process>,
 }
 

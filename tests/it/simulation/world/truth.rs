@@ -85,6 +85,7 @@ impl World {
             _ => {}
         }
         self.keep_promise(&flight);
+        self.copy_for_later(user);
         Ok(())
     }
 

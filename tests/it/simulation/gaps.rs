@@ -26,6 +26,6 @@ pub const RESENT_EXPIRED: bool = false;
 /// fresh entries of the other out of the four.
 pub const TWO_TOMBSTONE_PLACES: bool = false;
 
-/// A tombstone lives for TTL + 10 min even where the token that it names lives longer: one from before slidecar, or from
-/// before a shorter TTL came into force. After that a C that a late answer brought back is a session again.
-pub const SHORT_TOMBSTONE: bool = true;
+/// A tombstone that lives for TTL + 10 min even where the token that it names lives longer: one from before slidecar, or
+/// from before a shorter TTL came into force. After that a C that a late answer brought back is a session again.
+pub const SHORT_TOMBSTONE: bool = false;

@@ -156,7 +156,7 @@ impl World {
         }
         for user in 0..self.users.len() {
             let (first, persona) = (self.users[user].rng.between(0, 8 * DAY), self.users[user].persona);
-            if self.setting.installed_late && self.setting.told {
+            if self.setting.installed_late {
                 self.was_logged_in(user);
                 let pause = persona.pause(&self.setting, &mut self.users[user].rng);
                 self.at(pause, Event::Act(user));
@@ -185,7 +185,9 @@ impl World {
         self.browsers[user].promise = Some(Promise { session: made.session, since: 0, until });
         let (low, high) = persona.busy();
         let someone = &mut self.users[user];
-        (someone.is_here, someone.left) = (true, someone.rng.between(low, high));
+        // Some leave at once, before anything shortened the token.
+        let left = if someone.rng.chance(50) { 0 } else { someone.rng.between(low, high) };
+        (someone.is_here, someone.left) = (true, left);
     }
 
     fn live(&mut self) -> Held {

@@ -3,7 +3,7 @@
 use super::super::backend::{Ask, Known};
 use super::super::browser::Persona;
 use super::super::invariants::{Held, Replay, a_replay_is_not_accepted};
-use super::super::plan::{DAY, MINUTE, Millis, SECOND, SKEW, SLACK};
+use super::super::plan::{DAY, HOUR, MINUTE, Millis, SECOND, SKEW, SLACK};
 use super::super::replica::PAGE;
 use super::traffic::judge;
 use super::{Copied, Delay, Event, World};
@@ -91,7 +91,8 @@ impl World {
     /// A request whose answer comes after what is done next.
     fn send_held(&mut self, user: usize) -> Held {
         for _ in 0..self.users[user].rng.between(0, 3) {
-            self.send(user, Ask::Page, Delay::Held)?;
+            let ask = if self.users[user].rng.chance(30) { Ask::Poll } else { Ask::Page };
+            self.send(user, ask, Delay::Held)?;
             // Answers of one moment would have tokens of one second.
             self.now += self.users[user].rng.between(1, 1500);
         }
@@ -111,6 +112,9 @@ impl World {
             let pause = self.users[user].rng.between(SECOND, patience + MINUTE);
             self.at(self.now + pause, Event::Send { user, is_poll: false });
         }
+        // Once more when a tombstone of TTL + 10 min is gone.
+        let pause = self.setting.longest_tombstone() + self.users[user].rng.between(0, 2 * HOUR);
+        self.at(self.now + pause, Event::Send { user, is_poll: false });
     }
 
     /// Somebody copies the cookie, to try it after the logout.

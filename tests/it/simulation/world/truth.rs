@@ -123,7 +123,7 @@ impl World {
         if let Some(held) = held.filter(|held| held.session != promise.session && flight.sent <= promise.since) {
             // The browser took the cookie of an answer that was under way before this login: no server can help that.
             let is_anothers = self.ledger.sessions[held.session].subject != self.ledger.sessions[promise.session].subject;
-            if !is_anothers && !gaps::RENAMING_REISSUE {
+            if !is_anothers && self.setting.renames() && !gaps::RENAMING_REISSUE {
                 return;
             }
             self.tally.count(if is_anothers { "logins lost to another's late answer" } else { "logins lost to an own late answer" });

@@ -9,6 +9,8 @@
 mod lines;
 mod own;
 mod renewal;
+#[cfg(test)]
+mod tests;
 
 use super::attributes::Attributes;
 use super::cache::CacheFacts;
@@ -146,7 +148,7 @@ impl<'a> Settling<'a> {
             }
         }
         if tombstones != self.verdict.tombstones {
-            self.add_tombstones(&tombstones, &started.companion.attributes);
+            self.add_tombstones(&tombstones, &started.companion.attributes, switched);
         }
         self.set_companion(started);
         self.out.effects.push(Effect::Learn(started.companion.clone()));
@@ -165,7 +167,7 @@ impl<'a> Settling<'a> {
     /// Rule L1, L2. A browser that is told to clear its cookies would clear ours too.
     fn log_out(&mut self, token: &SessionToken, why: Logout) {
         if !self.facts.clears_cookies {
-            self.add_tombstones(&self.verdict.tombstones.with(&token.family), &self.expected().clone());
+            self.add_tombstones(&self.verdict.tombstones.with(&token.family), &self.expected().clone(), Some(token));
             if self.verdict.has_companion {
                 self.delete_companion();
             }
@@ -179,13 +181,14 @@ impl<'a> Settling<'a> {
     fn end_everywhere(&mut self, token: &SessionToken) {
         let family = token.family;
         if !family.is_weak() {
-            self.out.effects.push(Effect::End { family, until: self.last_life(token) });
+            self.out.effects.push(Effect::End { family, until: self.now.plus(self.memory_of(Some(token))) });
         }
     }
 
-    /// When no token of the family can live any more: each is this one, or was renewed under the policy.
-    fn last_life(&self, token: &SessionToken) -> UnixMillis {
-        self.now.plus(self.rules.policy.longest_ttl()).max(token.exp.millis()).plus(TOMBSTONE_GRACE)
+    /// For how long tokens of an ended family may come back: each is the one that came, or was renewed under the policy.
+    fn memory_of(&self, token: Option<&SessionToken>) -> Span {
+        let own = token.map_or(Span::ZERO, |token| self.now.until(token.exp));
+        self.rules.policy.longest_ttl().max(own).plus(TOMBSTONE_GRACE)
     }
 
     /// Rule E3.

@@ -5,9 +5,9 @@ use super::lines::Started;
 use crate::session::attributes::Attributes;
 use crate::session::companion::{Companion, Tombstones};
 use crate::session::decide::Live;
-use crate::session::effect::TOMBSTONE_GRACE;
 use crate::session::family::Family;
 use crate::session::time::{Span, UnixSeconds};
+use crate::session::token::SessionToken;
 
 impl Settling<'_> {
     /// A line of ours is one person's as much as C is.
@@ -16,8 +16,9 @@ impl Settling<'_> {
         self.out.uncacheable = true;
     }
 
-    pub(super) fn add_tombstones(&mut self, tombstones: &Tombstones, attributes: &Attributes) {
-        let age = if tombstones.is_empty() { Span::ZERO } else { self.rules.policy.longest_ttl().plus(TOMBSTONE_GRACE) };
+    /// `ended` is the session that the list is written for, if it is for one.
+    pub(super) fn add_tombstones(&mut self, tombstones: &Tombstones, attributes: &Attributes, ended: Option<&SessionToken>) {
+        let age = if tombstones.is_empty() { Span::ZERO } else { self.memory_of(ended) };
         let name = self.rules.cookie.tombstones_name();
         self.add_line(attributes.for_tombstones().line(&name, &tombstones.encode(), Some(age)));
     }

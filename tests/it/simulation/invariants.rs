@@ -2,6 +2,7 @@
 
 use super::backend::{Known, Ledger, Made};
 use super::browser::Browser;
+use super::ends::Ends;
 use super::gaps;
 use super::plan::{Millis, SECOND, SKEW, Setting, millis};
 use super::replica::Process;
@@ -11,7 +12,7 @@ use slidecar::session::policy::Class;
 use slidecar::session::settle::Settlement;
 use slidecar::session::token::IatMode;
 use slidecar::session::{Persistence, policy};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 pub const ACTIVE: &str = "an_active_user_is_never_logged_out_before_the_absolute_timeout";
 pub const IDLE_OUT: &str = "nobody_idle_longer_than_ttl_stays_in";
@@ -61,8 +62,7 @@ pub struct Arrival<'a> {
     pub ledger: &'a Ledger,
     pub process: &'a Process,
     pub browser: &'a Browser,
-    /// What (session, process) pairs a logout ended.
-    pub ended: &'a HashSet<(usize, usize)>,
+    pub ends: &'a Ends,
     pub now: Millis,
     /// The session cookie that came.
     pub carried: Option<&'a Known>,
@@ -77,8 +77,9 @@ pub fn on_arrival(arrival: &Arrival<'_>, tally: &mut Tally) -> Held {
     nobody_idle_less_than_r_is_out(arrival, tally)?;
     nobody_idle_longer_than_ttl_stays_in(arrival, tally)?;
     nothing_is_served_beyond_origin_plus_a(arrival, tally)?;
-    a_logged_out_family_is_never_accepted_again(arrival, tally)?;
-    one_users_answer_never_replaces_anothers_login(arrival, tally)
+    // Another's session is mostly one that ended as well, and says more.
+    one_users_answer_never_replaces_anothers_login(arrival, tally)?;
+    a_logged_out_family_is_never_accepted_again(arrival, tally)
 }
 
 impl Arrival<'_> {
@@ -137,19 +138,22 @@ fn nobody_idle_longer_than_ttl_stays_in(arrival: &Arrival<'_>, tally: &mut Tally
 }
 
 fn nothing_is_served_beyond_origin_plus_a(arrival: &Arrival<'_>, tally: &mut Tally) -> Held {
-    let (Some(carried), Some(absolute)) = (arrival.carried, arrival.process.rules.policy.absolute()) else { return Ok(()) };
-    let Some(origin) = arrival.ledger.mints[carried.mint].origin else { return Ok(()) };
-    if arrival.process.clock(arrival.now).get() < origin * SECOND + millis(absolute) {
+    let Some(carried) = arrival.carried.filter(|carried| is_beyond(arrival.ledger, arrival.process, carried, arrival.now)) else {
         return Ok(());
-    }
+    };
     tally.count(CAP);
     held(CAP, arrival.served.is_none_or(|served| served.mint != carried.mint), || arrival.state())
+}
+
+fn is_beyond(ledger: &Ledger, process: &Process, known: &Known, now: Millis) -> bool {
+    let cap = ledger.mints[known.mint].origin.zip(process.rules.policy.absolute());
+    cap.is_some_and(|(origin, absolute)| process.clock(now).get() >= origin * SECOND + millis(absolute))
 }
 
 fn a_logged_out_family_is_never_accepted_again(arrival: &Arrival<'_>, tally: &mut Tally) -> Held {
     let is_over = |known: &Known| {
         let is_forgotten = arrival.browser.forgotten(known.session).is_some() && !arrival.is_unnamed(known);
-        is_forgotten || arrival.ended.contains(&(known.session, arrival.process.id))
+        is_forgotten || arrival.ends.hold(known.session, arrival.process, arrival.now)
     };
     if arrival.carried.is_some_and(is_over) {
         tally.count(LOGGED_OUT);
@@ -169,19 +173,29 @@ fn one_users_answer_never_replaces_anothers_login(arrival: &Arrival<'_>, tally: 
     held(OTHERS, !arrival.served.is_some_and(is_anothers), || format!("{person} is logged in, {}", arrival.state()))
 }
 
-/// A copy of a cookie, presented to a process that saw its session end.
-pub fn a_replay_is_not_accepted(
-    session: usize,
-    process: &Process,
-    ended: &HashSet<(usize, usize)>,
-    is_served: bool,
-    tally: &mut Tally,
-) -> Held {
-    if !ended.contains(&(session, process.id)) {
-        return Ok(());
+/// A copy of a cookie, as somebody presents it to a process.
+pub struct Replay<'a> {
+    pub ledger: &'a Ledger,
+    pub process: &'a Process,
+    pub ends: &'a Ends,
+    pub now: Millis,
+    pub known: &'a Known,
+    pub is_served: bool,
+}
+
+/// To one that saw its session end, or after origin + A.
+pub fn a_replay_is_not_accepted(replay: &Replay<'_>, tally: &mut Tally) -> Held {
+    let Replay { known, process, now, .. } = *replay;
+    let what = || format!("a replay of session {} at process {}", known.session, process.id);
+    if replay.ends.hold(known.session, process, now) {
+        tally.count("replays after a logout");
+        held(LOGGED_OUT, !replay.is_served, what)?;
     }
-    tally.count("replays after a logout");
-    held(LOGGED_OUT, !is_served, || format!("a replay of session {session} at process {}", process.id))
+    if is_beyond(replay.ledger, process, known, now) {
+        tally.count("replays beyond origin + A");
+        held(CAP, !replay.is_served, what)?;
+    }
+    Ok(())
 }
 
 pub fn a_browser_never_holds_two_session_cookies(browser: &Browser, tally: &mut Tally) -> Held {

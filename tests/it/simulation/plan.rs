@@ -155,6 +155,8 @@ impl Setting {
         let logout =
             [LogoutStyle::Deletion, LogoutStyle::Deletion, LogoutStyle::Declared, LogoutStyle::AnonymousSwap, LogoutStyle::ClearSiteData]
                 [rng.index(5)];
+        let told = rng.chance(30);
+        let installed_late = rng.chance(20);
         Self {
             policies,
             policy_change,
@@ -168,12 +170,13 @@ impl Setting {
             backend_ttl,
             attributes,
             lasting: rng.chance(70),
-            told: rng.chance(30),
+            // What a process cannot have seen, it must be told.
+            told: told || installed_late,
             protects: rng.chance(50),
             logout,
             resends: rng.chance(15),
             reissues: rng.chance(25),
-            installed_late: rng.chance(20),
+            installed_late,
             login: if rng.chance(25) && !(gaps::NARROW_PATH && keeps_its_name) { "/login" } else { LOGIN },
         }
     }
@@ -191,6 +194,11 @@ impl Setting {
     /// How long a tombstone lives that the replica with the shortest TTL sets.
     pub fn shortest_tombstone(&self) -> Millis {
         self.policies.iter().map(|policy| millis(policy.longest_ttl())).min().expect("a policy") + TOMBSTONE_GRACE - SLACK
+    }
+
+    /// The same of the replica with the longest TTL.
+    pub fn longest_tombstone(&self) -> Millis {
+        self.policies.iter().map(|policy| millis(policy.longest_ttl())).max().expect("a policy") + TOMBSTONE_GRACE
     }
 
     /// The shortest A that any replica enforces.

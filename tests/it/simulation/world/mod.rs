@@ -6,6 +6,7 @@ mod truth;
 
 use super::backend::{Answer, Ask, Known, Ledger, Order, SECRETS};
 use super::browser::{Browser, Persona, Promise};
+use super::ends::Ends;
 use super::invariants::{Held, Tally, Violation};
 use super::plan::{DAY, HOUR, MINUTE, Millis, Plan, Setting};
 use super::replica::{LOGIN, Process, Replica};
@@ -13,7 +14,7 @@ use super::rng::Rng;
 use slidecar::session::companion::Companion;
 use slidecar::session::decide::Verdict;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,10 +72,10 @@ impl Flight {
     }
 }
 
-/// A cookie that somebody copied, for the process that saw its session end.
+/// A cookie that somebody copied, for a process that will have seen its session end, or for later.
 struct Copied {
     text: String,
-    session: usize,
+    known: Known,
     process: Rc<Process>,
 }
 
@@ -90,8 +91,7 @@ pub struct World {
     events: usize,
     flights: Vec<Option<Flight>>,
     copies: Vec<Copied>,
-    /// Which session ended as far as which process knows.
-    ended: HashSet<(usize, usize)>,
+    ends: Ends,
     rng: Rng,
     now: Millis,
     tally: Tally,
@@ -131,7 +131,7 @@ impl World {
             events: 0,
             flights: Vec::new(),
             copies: Vec::new(),
-            ended: HashSet::new(),
+            ends: Ends::default(),
             rng,
             now: 0,
             tally: Tally::default(),
@@ -156,7 +156,7 @@ impl World {
         }
         for user in 0..self.users.len() {
             let (first, persona) = (self.users[user].rng.between(0, 8 * DAY), self.users[user].persona);
-            if self.setting.installed_late && self.setting.told {
+            if self.setting.installed_late {
                 self.was_logged_in(user);
                 let pause = persona.pause(&self.setting, &mut self.users[user].rng);
                 self.at(pause, Event::Act(user));
@@ -185,7 +185,9 @@ impl World {
         self.browsers[user].promise = Some(Promise { session: made.session, since: 0, until });
         let (low, high) = persona.busy();
         let someone = &mut self.users[user];
-        (someone.is_here, someone.left) = (true, someone.rng.between(low, high));
+        // Some leave at once, before anything shortened the token.
+        let left = if someone.rng.chance(50) { 0 } else { someone.rng.between(low, high) };
+        (someone.is_here, someone.left) = (true, left);
     }
 
     fn live(&mut self) -> Held {

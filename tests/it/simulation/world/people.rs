@@ -1,12 +1,13 @@
 //! What people do, and when.
 
-use super::super::backend::Ask;
+use super::super::backend::{Ask, Known};
 use super::super::browser::Persona;
-use super::super::invariants::{Held, a_replay_is_not_accepted};
-use super::super::plan::{DAY, MINUTE, Millis, SECOND};
+use super::super::invariants::{Held, Replay, a_replay_is_not_accepted};
+use super::super::plan::{DAY, HOUR, MINUTE, Millis, SECOND, SKEW, SLACK};
 use super::super::replica::PAGE;
 use super::traffic::judge;
 use super::{Copied, Delay, Event, World};
+use crate::harness::NOW;
 use std::rc::Rc;
 
 impl World {
@@ -90,7 +91,8 @@ impl World {
     /// A request whose answer comes after what is done next.
     fn send_held(&mut self, user: usize) -> Held {
         for _ in 0..self.users[user].rng.between(0, 3) {
-            self.send(user, Ask::Page, Delay::Held)?;
+            let ask = if self.users[user].rng.chance(30) { Ask::Poll } else { Ask::Page };
+            self.send(user, ask, Delay::Held)?;
             // Answers of one moment would have tokens of one second.
             self.now += self.users[user].rng.between(1, 1500);
         }
@@ -110,28 +112,47 @@ impl World {
             let pause = self.users[user].rng.between(SECOND, patience + MINUTE);
             self.at(self.now + pause, Event::Send { user, is_poll: false });
         }
+        // Once more when a tombstone of TTL + 10 min is gone.
+        let pause = self.setting.longest_tombstone() + self.users[user].rng.between(0, 2 * HOUR);
+        self.at(self.now + pause, Event::Send { user, is_poll: false });
     }
 
     /// Somebody copies the cookie, to try it after the logout.
     fn copy(&mut self, user: usize) {
         let Some(text) = self.browsers[user].values("session").next().map(str::to_owned) else { return };
-        let Some(session) = self.ledger.know(&text).map(|known| known.session) else { return };
+        let Some(known) = self.ledger.know(&text).cloned() else { return };
         for replica in 0..self.replicas.len() {
-            let process = Rc::clone(&self.replicas[replica].process);
-            self.copies.push(Copied { text: text.clone(), session, process });
             let pause = self.users[user].rng.between(2 * SECOND, 10 * MINUTE);
-            self.at(self.now + pause, Event::Replay(self.copies.len() - 1));
+            self.keep_copy(&text, &known, replica, self.now + pause);
+        }
+    }
+
+    fn keep_copy(&mut self, text: &str, known: &Known, replica: usize, until: Millis) {
+        let process = Rc::clone(&self.replicas[replica].process);
+        self.copies.push(Copied { text: text.to_owned(), known: known.clone(), process });
+        self.at(until, Event::Replay(self.copies.len() - 1));
+    }
+
+    /// The same with a token that says to live beyond origin + A: a browser may have dropped its cookie by then.
+    pub(super) fn copy_for_later(&mut self, user: usize) {
+        let Some(text) = self.browsers[user].values("session").next().map(str::to_owned) else { return };
+        let Some(known) = self.ledger.know(&text).cloned() else { return };
+        let Some((origin, absolute)) = self.ledger.mints[known.mint].origin.zip(self.setting.absolute()) else { return };
+        let cap = (origin - NOW) * SECOND + absolute;
+        if (known.claims.exp - NOW) * SECOND <= cap + SLACK || self.copies.iter().any(|copy| copy.text == text) {
+            return;
+        }
+        for replica in 0..self.replicas.len() {
+            self.keep_copy(&text, &known, replica, self.now.max(cap + SKEW + SECOND));
         }
     }
 
     pub(super) fn replay(&mut self, copy: usize) -> Held {
-        let Copied { text, session, process } = &self.copies[copy];
-        let (session, process) = (*session, Rc::clone(process));
-        if !self.ended.contains(&(session, process.id)) {
-            return Ok(());
-        }
-        let cookies = format!("session={text}");
+        let Copied { text, known, process } = &self.copies[copy];
+        let (known, process, cookies) = (known.clone(), Rc::clone(process), format!("session={text}"));
         let verdict = judge(&process, None, self.setting.https, &cookies, PAGE, false, self.now);
-        a_replay_is_not_accepted(session, &process, &self.ended, verdict.session.is_some(), &mut self.tally)
+        let is_served = verdict.session.is_some();
+        let replay = Replay { ledger: &self.ledger, process: &process, ends: &self.ends, now: self.now, known: &known, is_served };
+        a_replay_is_not_accepted(&replay, &mut self.tally)
     }
 }

@@ -109,13 +109,17 @@ impl World {
             ledger: &self.ledger,
             process,
             browser: &self.browsers[user],
-            ended: &self.ended,
+            ends: &self.ends,
             now: self.now,
             carried,
             served,
             accepted,
         };
-        on_arrival(&arrival, &mut self.tally)
+        on_arrival(&arrival, &mut self.tally)?;
+        if let Some(carried) = carried {
+            self.ends.meet(carried, process, self.now);
+        }
+        Ok(())
     }
 
     /// How long the backend takes, and how long the answer is under way; `None` if it is lost.

@@ -24,16 +24,17 @@ impl World {
             session.active = session.active.max(self.now);
             if flight.ask.begins() {
                 // Whoever logs in again under the same name of a session has a session again, at every process.
-                self.ended.retain(|(session, _)| *session != made);
+                self.ends.reopen(made);
                 self.ledger.sessions[made].begun = self.now;
             }
         }
-        if let Some(before) = served.filter(|before| (flight.answer.logs_out || made.is_some()) && made != Some(*before)) {
+        let is_end = |before: &&Known| (flight.answer.logs_out || made.is_some()) && made != Some(before.session);
+        if let Some(before) = flight.served.as_ref().filter(is_end) {
             let subject = made.and_then(|made| self.ledger.sessions[made].subject.clone());
-            flight.ends = (!flight.answer.clears).then_some(before);
-            let is_another = subject.is_none() || subject != self.ledger.sessions[before].subject;
-            if is_another && !self.ledger.sessions[before].weak {
-                self.ended.insert((before, flight.process.id));
+            flight.ends = (!flight.answer.clears).then_some(before.session);
+            let session = &self.ledger.sessions[before.session];
+            if (subject.is_none() || subject != session.subject) && !session.weak {
+                self.ends.begin(before, &flight.process, self.now);
             }
         }
     }
@@ -84,6 +85,7 @@ impl World {
             _ => {}
         }
         self.keep_promise(&flight);
+        self.copy_for_later(user);
         Ok(())
     }
 
@@ -121,7 +123,7 @@ impl World {
         if let Some(held) = held.filter(|held| held.session != promise.session && flight.sent <= promise.since) {
             // The browser took the cookie of an answer that was under way before this login: no server can help that.
             let is_anothers = self.ledger.sessions[held.session].subject != self.ledger.sessions[promise.session].subject;
-            if !is_anothers && !gaps::RENAMING_REISSUE {
+            if !is_anothers && self.setting.renames() && !gaps::RENAMING_REISSUE {
                 return;
             }
             self.tally.count(if is_anothers { "logins lost to another's late answer" } else { "logins lost to an own late answer" });

@@ -1,6 +1,6 @@
 //! What happens to the others when one goes wrong, and what a restart costs.
 
-use crate::harness::{Backend, Client, Process, Reply, SECRET, Sidecar};
+use crate::harness::{Backend, Client, Http2, Process, Reply, SECRET, Sidecar};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -154,4 +154,81 @@ async fn t4_slow_readers_cost_little_each() {
     }
     let each = (process.peak_memory() - before) / READERS;
     assert!(each < 256 * 1024, "{each} bytes each");
+}
+
+/// Logs that cannot be written stop no request.
+#[tokio::test]
+async fn t6_a_full_disk_stops_no_request() {
+    let backend = Backend::saying("200 OK", &[], "hello").await;
+    let port = free_port().await;
+    let mut command = Process::command(&backend.address, &[("JWT_SECRET", SECRET), ("SLIDECAR_LISTEN", &format!("127.0.0.1:{port}"))]);
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    command.stdin(std::process::Stdio::null()).stdout(full()).stderr(full());
+    let mut child = command.spawn().unwrap();
+    let mut status = None;
+    for _ in 0..200 {
+        if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await {
+            status = Client::over(stream).request("GET", "/", &[]).await.status.into();
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(status, Some(200));
+}
+
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+/// Whatever comes in, no line says a token, a cookie, a secret or a query.
+#[tokio::test]
+async fn o2_nothing_secret_is_ever_said() {
+    let token = crate::harness::token(r#"{"sub":"canary-subject","iat":1,"exp":2}"#);
+    let live = crate::harness::token(&format!(
+        r#"{{"sub":"canary-subject","sid":"canary-sid","iat":{0},"exp":{1}}}"#,
+        crate::harness::now(),
+        crate::harness::now() + 100
+    ));
+    let fresh = format!("session={live}; Path=/; Max-Age=9");
+    let backend = Backend::start(move |request| match request.split(' ').nth(1) {
+        Some("/login") => Reply::with("200 OK", &[("Set-Cookie", &fresh)], ""),
+        Some("/broken") => Reply::raw("canary-nonsense\r\n\r\n").then_close(),
+        _ => Reply::with("200 OK", &[("Set-Cookie", "session=canary-value; Max-Age=9")], ""),
+    })
+    .await;
+    let settings = [("JWT_SECRET", SECRET), ("SLIDECAR_LOG", "trace"), ("SESSION_PROTECTED_PATHS", "/app")];
+    let (process, address) = Process::slidecar(&backend.address, &settings);
+    for (path, cookies) in [
+        ("/login?canary-query=1", ""),
+        ("/?canary-query", &format!("session={token}; other=canary-cookie")),
+        ("/app?canary-query", &format!("session={live}x")),
+        ("/broken", &format!("session={live}; session_x=canary-tombstone; session_s=canary-companion")),
+        ("/\u{1b}[31m?canary-query", ""),
+        ("/auth/session-status?canary-query", &format!("session={live}")),
+    ] {
+        let mut client = Client::to(&address).await;
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nCookie: {cookies}\r\nAuthorization: Bearer canary-bearer\r\n\r\n")).await;
+        let _ = client.try_answer("GET").await;
+    }
+    let mut http2 = Http2::to(&address).await;
+    let cookies = format!("session={live}; other=canary-cookie");
+    http2.get("http://a/?canary-query", &[("cookie", &cookies), ("authorization", "Bearer canary-bearer")]).await.unwrap();
+    process.line_with("cookie_maxage_fallback").await;
+    let said = process.said();
+    for secret in ["canary", SECRET, &token[..40], live.rsplit('.').next().unwrap()] {
+        assert!(!said.contains(secret), "{secret} was said: {:?}", said.lines().find(|line| line.contains(secret)));
+    }
+    assert!(!said.contains('\u{1b}'));
+}
+
+/// What is for operators is not on the port of users, whatever they ask.
+#[tokio::test]
+async fn o1_the_admin_port_is_another_one() {
+    let backend = Backend::saying("200 OK", &[], "the backend's").await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    for path in ["/metrics", "/livez", "/readyz", "/status", "/revocations"] {
+        assert_eq!(sidecar.get(path, "").await.text(), "the backend's", "{path}");
+    }
 }

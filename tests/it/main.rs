@@ -14,6 +14,7 @@ mod proxying;
 mod published;
 mod sessions;
 mod simulation;
+mod smuggling;
 mod streams;
 mod tls;
 mod upstreams;

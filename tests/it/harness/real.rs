@@ -28,16 +28,22 @@ pub fn bare(program: impl AsRef<OsStr>) -> Command {
 impl Process {
     /// The real program before this backend, on ports of its own; also returns where it listens.
     pub fn slidecar(backend: &str, settings: &[(&str, &str)]) -> (Self, String) {
+        Self::start(Self::command(backend, settings), |line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            (line["event"] == "listening").then(|| line["address"].as_str().map(str::to_owned)).flatten()
+        })
+    }
+
+    /// The program as an operator would call it; it has ports of its own unless the settings say which.
+    pub fn command(backend: &str, settings: &[(&str, &str)]) -> Command {
         let mut command = bare(env!("CARGO_BIN_EXE_slidecar"));
-        command.envs(settings.iter().copied()).envs([
+        command.envs([
             ("SLIDECAR_UPSTREAM", format!("http://{backend}").as_str()),
             ("SLIDECAR_LISTEN", "127.0.0.1:0"),
             ("SLIDECAR_ADMIN_LISTEN", "127.0.0.1:0"),
         ]);
-        Self::start(command, |line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            (line["event"] == "listening").then(|| line["address"].as_str().map(str::to_owned)).flatten()
-        })
+        command.envs(settings.iter().copied());
+        command
     }
 
     /// Waits for the line that says where it listens.

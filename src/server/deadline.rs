@@ -9,9 +9,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+
+/// How long a connection that is closed goes on reading.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,11 +148,13 @@ pub struct DeadlineIo<T: Reset> {
     armed: Option<(Phase, Pin<Box<Sleep>>)>,
     /// Since when the client takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// All is said; for so long the client may finish what it was saying.
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T: Reset> DeadlineIo<T> {
     pub fn new(io: T, progress: Progress, deadlines: Deadlines) -> Self {
-        Self { io, replay: BytesMut::new(), progress, deadlines, armed: None, stalled: None }
+        Self { io, replay: BytesMut::new(), progress, deadlines, armed: None, stalled: None, lingering: None }
     }
 
     /// Makes bytes that were read already the next ones to be read.
@@ -222,7 +228,7 @@ impl<T: AsyncRead + Reset + Unpin> AsyncRead for DeadlineIo<T> {
     }
 }
 
-impl<T: AsyncWrite + Reset + Unpin> AsyncWrite for DeadlineIo<T> {
+impl<T: AsyncRead + AsyncWrite + Reset + Unpin> AsyncWrite for DeadlineIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(context, bytes);
         self.within_patience(written, context)
@@ -247,7 +253,23 @@ impl<T: AsyncWrite + Reset + Unpin> AsyncWrite for DeadlineIo<T> {
             // A farewell would say that all was sent.
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.io).poll_shutdown(context)
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.io).poll_shutdown(context))?;
+            self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
+        }
+        // RFC 9112 §9.6: what the client still sends has to be read, or closing would reset the connection and take the
+        // end of the answer with it.
+        if self.lingering.as_mut().is_some_and(|lingering| lingering.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(Ok(()));
+        }
+        let mut scratch = [0; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            let read = ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 

@@ -362,23 +362,8 @@ pub(super) const fn foreign(why: NotOurs) -> Foreign {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::Ended;
-    use crate::session::family::{Family, Subject};
     use crate::session::keys::DirectSigner;
-    use crate::session::testing::{NOW, Setup, at};
-    use crate::session::time::UnixSeconds;
-
-    struct Nobody;
-
-    impl Ended for Nobody {
-        fn ended(&self, _: &Family, _: Option<&Subject>, _: Option<UnixSeconds>, _: UnixMillis) -> Option<Ending> {
-            None
-        }
-
-        fn superseded(&self, _: &Family, _: UnixMillis) -> bool {
-            false
-        }
-    }
+    use crate::session::testing::{NOW, Nobody, Setup, at};
 
     fn judged(setup: &Setup, cookies: &str, is_passive: bool, later: i64) -> Verdict {
         let around = Surroundings { ended: &Nobody, signer: &DirectSigner, learned: None };

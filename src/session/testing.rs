@@ -1,12 +1,13 @@
 //! What the tables of this folder share: rules with the clocks of the origin, and tokens as a backend would sign them.
 
 use super::attributes::Attributes;
+use super::family::{Family, Subject};
 use super::keys::{Algorithm, Key, KeyRing, Secret};
 use super::paths::PathRules;
 use super::policy::{PolicySettings, SessionPolicy};
 use super::time::{Span, UnixMillis, UnixSeconds};
 use super::token::TokenRules;
-use super::{CookieRules, Persistence, Rules};
+use super::{CookieRules, Ended, Ending, Persistence, Rules};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -18,6 +19,19 @@ pub const OTHER_SECRET: &str = "another one of at least thirty-two bytes";
 /// So many seconds after [`NOW`].
 pub fn at(later: i64) -> UnixMillis {
     UnixSeconds::new(NOW.saturating_add(later)).millis()
+}
+
+/// Nobody was ever logged out.
+pub struct Nobody;
+
+impl Ended for Nobody {
+    fn ended(&self, _: &Family, _: Option<&Subject>, _: Option<UnixSeconds>, _: UnixMillis) -> Option<Ending> {
+        None
+    }
+
+    fn superseded(&self, _: &Family, _: UnixMillis) -> bool {
+        false
+    }
 }
 
 pub struct Setup {

@@ -141,3 +141,19 @@ async fn t4_a_client_that_does_not_read_is_closed_and_the_backend_let_go() {
     tokio::time::timeout(Duration::from_secs(10), gone).await.expect("the backend is let go").unwrap();
     drop(client);
 }
+
+/// The last answer of a connection arrives whole, whatever the client goes on sending.
+#[tokio::test]
+async fn t4_a_close_takes_no_answer_with_it() {
+    const SIZE: usize = 2 * 1024 * 1024;
+    let backend = Backend::start(|_| crate::harness::Reply::with("200 OK", &[], &"x".repeat(SIZE))).await;
+    let sidecar = Sidecar::before(&backend.address, &[("SLIDECAR_MAX_REQUESTS", "1")]).await;
+    let mut client = sidecar.client().await;
+    let more = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(10_000));
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n\r\n{}", more.repeat(20))).await;
+    client.bytes(1024).await;
+    // slidecar has long said all that it had to say, as far as buffers take it.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let rest = client.rest().await;
+    assert!(rest.len() + 1024 > SIZE, "{} bytes of {SIZE}", rest.len());
+}

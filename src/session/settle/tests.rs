@@ -1,29 +1,19 @@
 //! What a browser is told to remember of an end, and for how long.
 
 use super::*;
-use crate::session::Ended;
+use crate::session::Surroundings;
 use crate::session::decide::{RequestFacts, decide};
-use crate::session::family::{Family, Subject};
-use crate::session::keys::DirectSigner;
+use crate::session::keys::{DirectSigner, Key, Signer, SigningFailed};
 use crate::session::signs::{Method, Signs};
-use crate::session::testing::{NOW, Setup, at};
-use crate::session::{Ending, Surroundings};
-
-struct Nobody;
-
-impl Ended for Nobody {
-    fn ended(&self, _: &Family, _: Option<&Subject>, _: Option<UnixSeconds>, _: UnixMillis) -> Option<Ending> {
-        None
-    }
-
-    fn superseded(&self, _: &Family, _: UnixMillis) -> bool {
-        false
-    }
-}
+use crate::session::testing::{NOW, Nobody, Setup, at};
 
 /// The answer to a request with these cookies, `later` than [`NOW`].
 fn settled(setup: &Setup, cookies: &str, line: &str, later: i64) -> Settlement {
-    let around = Surroundings { ended: &Nobody, signer: &DirectSigner, learned: None };
+    settled_by(&DirectSigner, setup, cookies, line, later)
+}
+
+fn settled_by(signer: &dyn Signer, setup: &Setup, cookies: &str, line: &str, later: i64) -> Settlement {
+    let around = Surroundings { ended: &Nobody, signer, learned: None };
     let signs = Signs { method: Method::Get, ..Signs::default() };
     let request = RequestFacts { cookies: cookies.as_bytes(), path: b"/", query: None, secure: false, signs };
     let verdict = decide(&setup.rules, &around, &request, at(later));
@@ -54,4 +44,24 @@ fn l1_a_tombstone_lives_as_long_as_the_token_it_names() {
         assert!(logout.effects.iter().any(|effect| matches!(effect, Effect::End { until: end, .. } if *end == until)));
         assert_eq!(tombstone_age(&settled(&setup, &cookies, &format!("session={other}; Path=/"), 0)), age);
     }
+}
+
+/// No random bytes, a broken key: whoever is in stays in with what they have.
+#[test]
+fn p2_a_signature_that_cannot_be_made_leaves_the_request_alone() {
+    struct Broken;
+    impl Signer for Broken {
+        fn sign(&self, _: &Key, _: &str) -> Result<String, SigningFailed> {
+            Err(SigningFailed)
+        }
+    }
+    let setup = Setup::new();
+    let token = setup.token(&format!(r#"{{"sub":"a","iat":{NOW},"exp":{}}}"#, NOW + 7200));
+    let due = settled_by(&Broken, &setup, &format!("session={token}"), "other=1", 7195);
+    assert_eq!((due.outcome, due.added.len(), due.lines), (Outcome::Kept(Kept::SignFailed), 0, vec![None]));
+    let again = settled_by(&Broken, &setup, &format!("session={token}"), &format!("session={token}; Path=/; Max-Age=9"), 7000);
+    assert_eq!(again.lines, [Some(format!("session={token}; Path=/; Max-Age=200").into_bytes())]);
+    let week = setup.token(&format!(r#"{{"sub":"a","iat":{NOW},"exp":{}}}"#, NOW + 604_800));
+    let login = settled_by(&Broken, &setup, "", &format!("session={week}; Path=/; Max-Age=9"), 0);
+    assert_eq!(login.lines, [Some(format!("session={week}; Path=/; Max-Age=604800").into_bytes())], "as long as it lives");
 }

@@ -182,6 +182,22 @@ fn every_default_is_read_by_its_own_parser() {
     assert_eq!(config.entries.len(), ALL.len(), "every setting is read, once");
 }
 
+/// A claim without a test is a wish.
+#[test]
+fn every_test_that_the_security_page_names_exists() {
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    sources(&root().join("tests/it"), &mut files);
+    let code: String = files.iter().map(|file| std::fs::read_to_string(file).expect("readable")).collect();
+    let page = read("SECURITY.md");
+    let is_name =
+        |text: &&str| text.contains('_') && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    let named: BTreeSet<&str> = page.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(named.len() > 40, "{named:?}");
+    let missing: Vec<_> = named.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert_eq!(missing, Vec::<&&str>::new());
+}
+
 #[test]
 fn nothing_is_left_behind() {
     let mut files = Vec::new();

@@ -508,6 +508,13 @@ mod tests {
         assert_eq!(reads(&setup, &of_length(60_000)), "dead: TooLong");
         assert_eq!(reads(&setup, &"x".repeat(60_000)), "not ours: NoJwt");
         assert_eq!(reads(&setup, &"a.b.c".repeat(6000)), "not ours: NoJwt");
+        assert_eq!(reads(&setup, &format!("{}.b.c", "x".repeat(6000))), "not ours: NoJwt");
+        // Whatever the length of the header.
+        for fill in 0..8 {
+            let header = format!(r#"{{"alg":"HS256","kid":"{}"}}"#, "k".repeat(fill));
+            let long = token_of(setup.secret(), &header, &format!(r#"{{"x":"{}"}}"#, "x".repeat(5000)));
+            assert_eq!(reads(&setup, &long), "dead: TooLong", "{header}");
+        }
     }
 
     #[test]
@@ -535,6 +542,33 @@ mod tests {
             assert_eq!(with_exp(&exp), expected, "{exp}");
         }
         assert_eq!(reads(&setup, &setup.token(r#"{"sub":"a"}"#)), "not ours: MissingExp");
+    }
+
+    #[test]
+    fn q3_a_date_of_more_than_a_hundred_years_is_in_milliseconds() {
+        let setup = Setup::new();
+        let years = |count: i64| reads(&setup, &setup.token(&format!(r#"{{"exp":{}}}"#, NOW + count * 365 * 86_400)));
+        assert_eq!((years(1).as_str(), years(100).as_str(), years(101).as_str()), ("session", "session", "not ours: MissingExp"));
+    }
+
+    #[test]
+    fn q6_a_token_outlives_the_policy_by_more_than_a_minute() {
+        let setup = Setup::new();
+        let value = setup.token(&format!(r#"{{"iat":{NOW},"exp":{}}}"#, NOW + 7260));
+        let Reading::Session(token) = read(&setup.rules, value.as_bytes(), at(0)) else { panic!("a session") };
+        assert_eq!(token.text(), value.as_bytes());
+        assert!(!token.outlives(Span::from_secs(7200), at(0)) && token.outlives(Span::from_secs(7199), at(0)));
+    }
+
+    #[test]
+    fn k4_what_a_backend_set_is_looked_at_without_its_key() {
+        let foreign = token_of(OTHER_SECRET, HEADER, &format!(r#"{{"exp":{}}}"#, NOW + 9));
+        let exp = |value: &str| claimed_exp(value.as_bytes(), at(0)).map(UnixSeconds::get);
+        assert_eq!((exp(&foreign), exp("a.b.c"), exp("x")), (Some(NOW + 9), None, None));
+        let looks = |value: &str| looks_like_jwt(value.as_bytes());
+        let long = format!("{foreign}{}", "A".repeat(5000));
+        assert!(looks(&foreign) && looks(&format!("\"{foreign}\"")) && looks(&long));
+        assert!(!looks("abc") && !looks("s%3Aabc.def") && !looks(&"x".repeat(5000)) && !looks(&format!("{}.b.c", "x".repeat(5000))));
     }
 
     #[test]
@@ -579,6 +613,11 @@ mod tests {
         for mark in FOREIGN_MARKS {
             assert_eq!(with(&setup, &format!(r#""sub":"a","{mark}":"x","#)), "not ours: NotSession", "{mark}");
         }
+        // A mark is foreign unless the operator asks for that very mark.
+        setup.rules.token.claims = vec![ClaimRule::Present("sub".to_owned())];
+        assert_eq!(with(&setup, r#""sub":"a","nonce":"x","#), "not ours: NotSession");
+        setup.rules.token.claims = vec![ClaimRule::Present("nonce".to_owned())];
+        assert_eq!(with(&setup, r#""sub":"a","nonce":"x","#), "session");
         setup.rules.token.claims = vec![
             ClaimRule::Present("sub".to_owned()),
             ClaimRule::Absent("reset".to_owned()),

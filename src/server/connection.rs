@@ -29,7 +29,7 @@ const FIRST_READ: usize = 4096;
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Answer bytes that wait in one stream.
-const SEND_BUFFER: usize = 64 * 1024;
+const SEND_BUFFER: usize = 32 * 1024;
 /// Streams that a client reset before they were looked at, and errors of its own making, before its connection is
 /// closed: rapid reset (CVE-2023-44487) and its like.
 const MOST_RESETS: usize = 20;

@@ -170,10 +170,10 @@ impl<T: Reset> DeadlineIo<T> {
         }
         let Some(limit) = self.deadlines.unread else { return Poll::Pending };
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit.to_std())));
-        match stalled.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
+        ready!(stalled.as_mut().poll(context));
+        // The kernel would go on trying to deliver what was written, for minutes, beyond every limit of ours.
+        self.progress.break_off();
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Whether the phase that the connection is in has taken too long.

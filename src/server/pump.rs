@@ -22,21 +22,22 @@ pub fn pump<B>(mut body: B, unread: Option<Duration>) -> Pumped
 where
     B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
 {
-    // A second frame waits here while the first is on its way.
     let (sender, frames) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
+            // The place first, then the frame: what is not wanted yet stays in the backend's socket.
+            let place = match unread {
+                Some(limit) => tokio::time::timeout(limit, sender.reserve()).await.ok().and_then(Result::ok),
+                None => sender.reserve().await.ok(),
+            };
+            let Some(place) = place else { return };
             let frame = tokio::select! {
                 frame = body.frame() => frame,
                 () = sender.closed() => return,
             };
             let is_last = frame.is_none();
-            let sending = sender.send(frame);
-            let is_sent = match unread {
-                Some(limit) => tokio::time::timeout(limit, sending).await.is_ok_and(|sent| sent.is_ok()),
-                None => sending.await.is_ok(),
-            };
-            if is_last || !is_sent {
+            place.send(frame);
+            if is_last {
                 return;
             }
         }

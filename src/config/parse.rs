@@ -13,6 +13,7 @@ use crate::session::token::{ClaimRule, IatMode};
 use crate::telemetry::LogFormat;
 use crate::upstream::Target;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 pub fn duration(text: &str) -> Result<Span, String> {
     duration::parse(text).map_err(|error| error.to_string())
@@ -169,33 +170,26 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub fn count(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number @ 1..=1_000_000) => Ok(number),
-        _ => Err("write a whole number from 1 to 1000000".to_owned()),
-    }
+    whole(text, 1..=1_000_000, "a whole number")
 }
 
 pub fn number(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number @ 0..=1_000_000_000) => Ok(number),
-        _ => Err("write a whole number from 0 to 1000000000".to_owned()),
-    }
+    whole(text, 0..=1_000_000_000, "a whole number")
 }
 
 /// More than this, the parser does not read.
 pub fn target_bytes(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number @ 256..=65_534) => Ok(number),
-        _ => Err("write a number of bytes from 256 to 65534".to_owned()),
-    }
+    whole(text, 256..=65_534, "a number of bytes")
 }
 
 /// hyper needs 8 KiB to read at all, and nobody needs a mebibyte of head.
 pub fn head_bytes(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number @ 8192..=1_048_576) => Ok(number),
-        _ => Err("write a number of bytes from 8192 to 1048576".to_owned()),
-    }
+    whole(text, 8192..=1_048_576, "a number of bytes")
+}
+
+fn whole(text: &str, range: RangeInclusive<usize>, what: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("write {what} from {} to {}", range.start(), range.end()))
 }
 
 pub fn level(text: &str) -> Result<tracing::Level, String> {

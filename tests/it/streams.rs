@@ -38,6 +38,15 @@ async fn echoes(client: &mut Client, words: &str) {
     assert_eq!(client.bytes(frame.len()).await, frame);
 }
 
+/// slidecar that ends streams with their sessions, and a tunnel of one that ends in two hours.
+async fn closing() -> (Sidecar, String, Client) {
+    let backend = Backend::start(accepting).await;
+    let sidecar = Sidecar::before(&backend.address, &[CLOSE]).await;
+    let session = format!("session={}", session_token(NOW, NOW + TTL));
+    let client = open(&sidecar, &session).await;
+    (sidecar, session, client)
+}
+
 async fn end_of(client: &mut Client) -> Vec<u8> {
     tokio::time::timeout(Duration::from_secs(3), client.rest()).await.expect("the tunnel ends")
 }
@@ -62,9 +71,7 @@ async fn w1_a_tunnel_is_judged_at_the_handshake() {
 
 #[tokio::test]
 async fn w2_a_stream_ends_with_its_session() {
-    let backend = Backend::start(accepting).await;
-    let sidecar = Sidecar::before(&backend.address, &[CLOSE]).await;
-    let mut client = open(&sidecar, &format!("session={}", session_token(NOW, NOW + TTL))).await;
+    let (sidecar, _, mut client) = closing().await;
     let mut anonymous = open(&sidecar, "").await;
     echoes(&mut client, "hello").await;
     // The buffer that the browser's timer has belongs to the stream too.
@@ -78,10 +85,7 @@ async fn w2_a_stream_ends_with_its_session() {
 
 #[tokio::test]
 async fn w2_a_renewal_of_the_same_session_lengthens_its_streams() {
-    let backend = Backend::start(accepting).await;
-    let sidecar = Sidecar::before(&backend.address, &[CLOSE]).await;
-    let session = format!("session={}", session_token(NOW, NOW + TTL));
-    let mut client = open(&sidecar, &session).await;
+    let (sidecar, session, mut client) = closing().await;
     sidecar.pass(TTL - 10);
     assert_eq!(sidecar.get("/", &session).await.cookie_lines("session").len(), 1);
     sidecar.pass(TTL - 10);
@@ -97,10 +101,7 @@ async fn w2_a_renewal_of_the_same_session_lengthens_its_streams() {
 
 #[tokio::test]
 async fn w2_a_logout_ends_streams_within_a_second() {
-    let backend = Backend::start(accepting).await;
-    let sidecar = Sidecar::before(&backend.address, &[CLOSE]).await;
-    let session = format!("session={}", session_token(NOW, NOW + TTL));
-    let mut client = open(&sidecar, &session).await;
+    let (sidecar, session, mut client) = closing().await;
     let start = tokio::time::Instant::now();
     let logout = sidecar.client().await.request("POST", "/auth/session-logout", &[("Cookie", &session), ("Content-Length", "0")]).await;
     assert_eq!(logout.status, 204);
@@ -110,9 +111,7 @@ async fn w2_a_logout_ends_streams_within_a_second() {
 
 #[tokio::test]
 async fn w2_a_frame_under_way_is_finished_first() {
-    let backend = Backend::start(accepting).await;
-    let sidecar = Sidecar::before(&backend.address, &[CLOSE]).await;
-    let mut client = open(&sidecar, &format!("session={}", session_token(NOW, NOW + TTL))).await;
+    let (sidecar, _, mut client) = closing().await;
     let frame = text("in two parts");
     client.send(&frame[..9]).await;
     assert_eq!(client.bytes(9).await, &frame[..9]);
@@ -126,9 +125,7 @@ async fn w2_a_frame_under_way_is_finished_first() {
 
 #[tokio::test]
 async fn w2_a_frame_that_never_ends_is_cut() {
-    let backend = Backend::start(accepting).await;
-    let sidecar = Sidecar::before(&backend.address, &[CLOSE]).await;
-    let mut client = open(&sidecar, &format!("session={}", session_token(NOW, NOW + TTL))).await;
+    let (sidecar, _, mut client) = closing().await;
     let frame = text("in two parts");
     client.send(&frame[..9]).await;
     assert_eq!(client.bytes(9).await, &frame[..9]);

@@ -127,20 +127,20 @@ class Authority:
     def __enter__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="slidecar-ca-"))
         self.root = self.dir / "ca.pem"
-        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                      "-subj", "/CN=a root for tests", "-keyout", "ca.key", "-out", "ca.pem")
+        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=a root for tests",
+                      "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", "ca.key", "-out", "ca.pem")
         return self
 
     def __exit__(self, *_):
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def issue(self, name, days=2):
+    def issue(self, name, key=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
         """For localhost and 127.0.0.1."""
-        (self.dir / "san").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
-        self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-                      "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", str(days),
-                      "-extfile", "san", "-out", f"{name}.pem")
+        (self.dir / "extensions").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\nkeyUsage=critical,digitalSignature\n"
+                                             "basicConstraints=critical,CA:FALSE\nauthorityKeyIdentifier=keyid\n")
+        self._openssl("req", "-newkey", *key, "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                      "-extfile", "extensions", "-out", f"{name}.pem")
         return Pair(self.dir / f"{name}.pem", self.dir / f"{name}.key")
 
     def _openssl(self, *arguments):

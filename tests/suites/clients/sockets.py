@@ -3,19 +3,27 @@
 import asyncio
 import os
 import ssl
+import struct
+from socket import SO_LINGER, SOL_SOCKET
 
 import websockets
 from harness import Slidecar, equal
 
 MEGABYTE = 1 << 20
-PATIENCE = 10
+PATIENCE = 5
+
+
+def reset(socket):
+    """As after a crash: the peer gets a reset and no end."""
+    socket.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    socket.transport.abort()
 
 
 class Server:
     """Echoes, and remembers how connections to some paths ended."""
 
     def __init__(self):
-        self.ends = {"/bye": asyncio.Queue(), "/gone": asyncio.Queue()}
+        self.ends = {path: asyncio.Queue() for path in ("/bye", "/gone", "/reset")}
 
     async def handle(self, socket):
         path = socket.request.path
@@ -29,6 +37,9 @@ class Server:
             elif path == "/drops":
                 await socket.recv()
                 socket.transport.abort()
+            elif path == "/resets":
+                await socket.recv()
+                reset(socket)
             else:
                 async for message in socket:
                     await socket.send(message)
@@ -97,6 +108,19 @@ class Check:
             await asyncio.wait_for(socket.wait_closed(), PATIENCE)
             equal(socket.close_code, 1006)
 
+    async def the_client_is_reset(self):
+        async with self.connect("/reset") as socket:
+            await socket.send("x")
+            await socket.recv()
+            reset(socket)
+        equal(await asyncio.wait_for(self.server.ends["/reset"].get(), PATIENCE), (1006, ""))
+
+    async def the_server_is_reset(self):
+        async with self.connect("/resets") as socket:
+            await socket.send("x")
+            await asyncio.wait_for(socket.wait_closed(), PATIENCE)
+            equal(socket.close_code, 1006)
+
     async def a_subprotocol_and_compression(self):
         async with self.connect("/") as socket:
             equal(socket.subprotocol, "chat")
@@ -160,6 +184,11 @@ async def run(verdict, way, server, base, trust):
     def connect(path, **options):
         return websockets.connect(base + path, ssl=trust, subprotocols=["chat"], max_size=4 * MEGABYTE, open_timeout=PATIENCE, proxy=None, **options)
 
+    # What an earlier way left hanging has ended by now.
+    await asyncio.sleep(0.2)
+    for ends in server.ends.values():
+        while not ends.empty():
+            ends.get_nowait()
     for name in CHECKS:
         label = f"websockets {way}: {name.replace('_', ' ')}"
         try:

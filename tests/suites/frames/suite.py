@@ -15,7 +15,7 @@ from raw import Raw, request
 # Resident megabytes that slidecar may have after a flood. It begins with about ten; a thousand answers on ten connections that
 # nobody reads take the most, up to 375 KB each when this was written.
 MOST_MEMORY = 120
-MOST_MEMORY_UNREAD = 500
+MOST_MEMORY_UNREAD = 300
 # Requests that may reach the backend at once: SLIDECAR_MAX_STREAMS on ten connections, and as many that a flood before has left.
 MOST_AT_ONCE = 2000 + 50
 

@@ -15,6 +15,7 @@ use crate::headers::remove_hop_by_hop;
 use crate::memory::{Memory, SignatureMemo};
 use crate::metrics::Metrics;
 use crate::session::decide::{Forward, Verdict, decide};
+use crate::session::misnamed::misnamed;
 use crate::session::outcome::{Dead, Outcome};
 use crate::session::settle::settle;
 use crate::session::time::{Span, UnixMillis};
@@ -161,6 +162,12 @@ impl Proxy {
         said.hear(&verdict);
         self.reporter.report(&verdict.events, now);
         self.memory.apply(&verdict.effects, now);
+        if verdict.outcome == Outcome::Anonymous
+            && !self.has_verified.load(Ordering::Relaxed)
+            && let Some(name) = misnamed(&self.settings.rules, &cookies, now)
+        {
+            self.reporter.misnamed(name, now);
+        }
         if let Some(live) = &verdict.session {
             self.streams.extend(&live.token.family, live.token.effective_exp().millis());
         }

@@ -37,6 +37,18 @@ impl Reporter {
         }
     }
 
+    /// And the first thing that one with a wrong name must see.
+    pub fn misnamed(&self, name: &[u8], now: UnixMillis) {
+        if let Some(suppressed) = self.turn("session_cookie_misnamed", now) {
+            tracing::warn!(
+                event = "session_cookie_misnamed",
+                found = %String::from_utf8_lossy(name),
+                suppressed,
+                detail = "no session has come yet, but a cookie of another name holds one: is SESSION_COOKIE_NAME the backend's?",
+            );
+        }
+    }
+
     fn say(&self, event: &Event, now: UnixMillis) {
         match event {
             Event::TtlMismatch { token_seconds, policy_seconds } => tracing::warn!(

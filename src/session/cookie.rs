@@ -58,6 +58,11 @@ impl<'a> Cookies<'a> {
         named.map(|(place, pair)| (place, &self.text[pair.value.clone()]))
     }
 
+    /// Every pair's name and value, in order.
+    pub fn all(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.pairs.iter().map(|pair| (&self.text[pair.name.clone()], &self.text[pair.value.clone()]))
+    }
+
     /// The string with these pairs edited; empty if nothing is left.
     #[must_use]
     pub fn edited(&self, edits: &[(usize, Edit)]) -> Vec<u8> {

@@ -23,6 +23,7 @@ pub mod json;
 pub mod keys;
 pub mod login;
 pub mod mint;
+pub mod misnamed;
 pub mod outcome;
 pub mod paths;
 pub mod policy;

@@ -232,3 +232,14 @@ async fn o1_the_admin_port_is_another_one() {
         assert_eq!(sidecar.get(path, "").await.text(), "the backend's", "{path}");
     }
 }
+
+/// Nothing breaks with a wrong name, and nothing works: the log says why, until it is right.
+#[tokio::test]
+async fn o1_a_wrong_cookie_name_is_noticed() {
+    let backend = Backend::saying("200 OK", &[], "hello").await;
+    let (process, address) = Process::slidecar(&backend.address, &[("JWT_SECRET", SECRET)]);
+    let now = crate::harness::now();
+    let live = crate::harness::token(&format!(r#"{{"sub":"ada","iat":{now},"exp":{}}}"#, now + 100));
+    Client::to(&address).await.get("/", &format!("theme=dark; app_token={live}")).await;
+    assert_eq!(process.line_with("session_cookie_misnamed").await["found"], "app_token");
+}

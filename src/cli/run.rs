@@ -1,7 +1,7 @@
 //! `slidecar`: serve as the environment says.
 
 use super::Exit;
-use super::shutdown::{Signals, on_hangup};
+use super::shutdown::Signals;
 use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config::vars::Vars;
@@ -30,7 +30,10 @@ pub fn run(vars: &dyn Vars) -> Exit {
             return Exit::Failure;
         }
     };
-    runtime.block_on(serve(&config))
+    let exit = runtime.block_on(serve(&config));
+    // A file system or a resolver that hangs must not hold up the end.
+    runtime.shutdown_background();
+    exit
 }
 
 /// All problems at once, one line each (rule S1), and then what may explain them.
@@ -51,7 +54,7 @@ pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 async fn serve(config: &Config) -> Exit {
-    let signals = match Signals::listen() {
+    let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
             eprintln!("slidecar: cannot hear signals: {error}");
@@ -78,7 +81,7 @@ async fn serve(config: &Config) -> Exit {
         version = env!("CARGO_PKG_VERSION"),
     );
     let reloader = app.reloader();
-    let hangups = tokio::spawn(on_hangup(move || reloader.reload()));
+    let hangups = tokio::spawn(signals.hangups(move || reloader.reload()));
     app.run(signals.asked_to_stop()).await;
     hangups.abort();
     Exit::Ok

@@ -1,5 +1,6 @@
 //! When to reload: SIGHUP. When to stop: SIGTERM as from a kubelet, SIGINT as from a keyboard. A second one does not wait.
 
+use std::future::Future;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -7,12 +8,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Until somebody cares for them.
+    hangups: Option<Signal>,
 }
 
 impl Signals {
     /// Must be called within a runtime.
     pub fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangups: Some(signal(SignalKind::hangup())?),
+        })
     }
 
     /// Ends at the first signal.
@@ -29,19 +36,24 @@ impl Signals {
         });
     }
 
+    /// Reloads at every SIGHUP, for ever.
+    pub fn hangups(&mut self, reload: impl Fn() + Clone + Send + 'static) -> impl Future<Output = ()> + Send + 'static {
+        let hangups = self.hangups.take();
+        async move {
+            let Some(mut hangups) = hangups else { return };
+            while hangups.recv().await.is_some() {
+                tracing::info!(event = "reload_asked");
+                // Files are read, which may take its time; the workers must not wait for it.
+                let reload = reload.clone();
+                tokio::task::spawn_blocking(reload);
+            }
+        }
+    }
+
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-/// Does it at every SIGHUP, for ever.
-pub async fn on_hangup(reload: impl Fn()) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
-    while hangups.recv().await.is_some() {
-        tracing::info!(event = "reload_asked");
-        reload();
     }
 }

@@ -32,6 +32,7 @@ impl ProxyError {
             Self::Upstream(UpstreamError::Broken) => "upstream_broken",
             Self::Upstream(UpstreamError::ClientBody) => "client_body",
             Self::Upstream(UpstreamError::ClientSlow) => "client_slow",
+            Self::Upstream(UpstreamError::NoTunnel) => "no_tunnel",
         }
     }
 
@@ -43,6 +44,7 @@ impl ProxyError {
             Self::NoSession(_) => StatusCode::UNAUTHORIZED,
             Self::Upstream(UpstreamError::Unreachable | UpstreamError::Broken) => StatusCode::BAD_GATEWAY,
             Self::Upstream(UpstreamError::Silent) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Upstream(UpstreamError::NoTunnel) => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
@@ -56,6 +58,7 @@ impl ProxyError {
             Self::Upstream(UpstreamError::Broken) => "the backend's answer broke off before it began",
             Self::Upstream(UpstreamError::ClientBody) => "the request's body broke off or is malformed",
             Self::Upstream(UpstreamError::ClientSlow) => "the request's body came too slowly",
+            Self::Upstream(UpstreamError::NoTunnel) => "no WebSocket can be opened to a backend at h2c://",
         }
     }
 }

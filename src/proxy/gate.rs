@@ -34,6 +34,9 @@ const RELIED_ON: [HeaderName; 15] = [
     HeaderName::from_static("session-passive"),
 ];
 
+/// Options that `Connection` may name.
+const MOST_OPTIONS: usize = 16;
+
 /// Why a message is refused: the status, and a reason in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -120,6 +123,10 @@ fn fields(limits: &GateLimits, headers: &HeaderMap) -> Result<(), Refusal> {
         let is_forwarded = option.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"));
         is_forwarded || RELIED_ON.iter().any(|name| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
     };
+    // Each of them is looked for among all fields.
+    if connection_options(headers).nth(MOST_OPTIONS).is_some() {
+        return bad("Connection names too many fields");
+    }
     if connection_options(headers).any(is_relied_on) {
         return bad("Connection names a field that must not be removed");
     }
@@ -179,6 +186,8 @@ mod tests {
             ("/", "GET", &[h, ("connection", "transfer-encoding")], 400),
             ("/", "GET", &[h, ("connection", "X-Forwarded-User")], 400),
             ("/", "GET", &[h, ("connection", "sec-fetch-site")], 400),
+            ("/", "GET", &[h, ("connection", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p")], 200),
+            ("/", "GET", &[h, ("connection", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q")], 400),
             ("/", "GET", &[h, ("authorization", "a"), ("authorization", "b")], 400),
             ("/", "GET", &[h, ("cookie", "a=1"), ("cookie", "b=2")], 200),
             ("/", "GET", &[h, ("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3"), ("a", "1")], 200),

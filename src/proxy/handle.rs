@@ -11,7 +11,7 @@ use super::streams::{StreamMode, Streams};
 use super::tunnel::{self, Terms};
 use crate::clock::{Clock, Stopwatch};
 use crate::endpoints::{Call, Endpoint, EndpointSettings};
-use crate::headers::remove_hop_by_hop;
+use crate::headers::{list, remove_hop_by_hop, retain};
 use crate::memory::{Memory, SignatureMemo};
 use crate::metrics::Metrics;
 use crate::session::decide::{Forward, Verdict, decide};
@@ -199,9 +199,14 @@ impl Proxy {
         }
         let backend = is_tunnel.then(|| hyper::upgrade::on(&mut response));
         let (mut head, body) = response.into_parts();
-        // A response with both framings was read as chunked; a length that contradicts it must not go on.
-        if head.headers.contains_key(header::TRANSFER_ENCODING) {
-            crate::headers::retain(&mut head.headers, |name, _| *name != header::CONTENT_LENGTH);
+        // Another coding below the chunks would be lost with the field that names it.
+        if head.headers.get_all(header::TRANSFER_ENCODING).iter().flat_map(list).any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+            return Err(ProxyError::Upstream(UpstreamError::Broken));
+        }
+        // A response with both framings was read as chunked; a length that contradicts it must not go on. Nor may one of
+        // an answer that has no body by its status (RFC 9110 §8.6).
+        if head.headers.contains_key(header::TRANSFER_ENCODING) || head.status == StatusCode::NO_CONTENT {
+            retain(&mut head.headers, |name, _| *name != header::CONTENT_LENGTH);
         }
         remove_hop_by_hop(&mut head.headers);
         // 8 settle, 9 finish

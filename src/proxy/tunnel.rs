@@ -4,7 +4,7 @@ use super::streams::{Farewell, Registration};
 use super::websocket::{Frames, close_frame};
 use crate::headers::{connection_options, list};
 use crate::session::time::Span;
-use http::{HeaderMap, HeaderValue, Method, header, request};
+use http::{HeaderMap, HeaderValue, Method, Version, header, request};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use std::any::Any;
@@ -29,7 +29,9 @@ pub fn asked_for(head: &request::Parts) -> Option<HeaderValue> {
     let has_body = head.headers.contains_key(header::TRANSFER_ENCODING)
         || head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
     let protocol = head.headers.get(header::UPGRADE)?;
-    let is_ours = head.method == Method::GET && !has_body && protocol.as_bytes().eq_ignore_ascii_case(PROTOCOL);
+    // RFC 9110 §7.8: HTTP/1.0 knows no upgrade, HTTP/2 has one of its own.
+    let is_ours =
+        head.version == Version::HTTP_11 && head.method == Method::GET && !has_body && protocol.as_bytes().eq_ignore_ascii_case(PROTOCOL);
     (asks && is_ours).then(|| protocol.clone())
 }
 

@@ -4,6 +4,7 @@ use super::connection::{Service, talk};
 use super::{Certificates, ServerSettings};
 use crate::drain::{Drain, Stage, reached};
 use crate::proxy::Proxy;
+use socket2::SockRef;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -11,6 +12,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Pause after an accept that failed for want of file descriptors: they come back when connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bytes that the kernel keeps unsent for one client. By itself it takes megabytes, and says that there is room again only
+/// when a third of them has gone: a slow reader would look like one that does not read at all.
+const MOST_UNSENT: u32 = 128 * 1024;
 
 /// Serves until the drain is through; every connection has ended or was ended then.
 pub async fn serve(
@@ -20,6 +25,8 @@ pub async fn serve(
     certificates: Option<Arc<Certificates>>,
     drain: Drain,
 ) {
+    // Connections inherit it. Only slower to notice without.
+    let _ = SockRef::from(&listener).set_tcp_notsent_lowat(MOST_UNSENT);
     // Whoever holds a sender is in flight; the receiver hears when nobody does.
     let (in_flight, mut all_gone) = mpsc::channel::<()>(1);
     let slots = Arc::new(Semaphore::new(settings.max_connections));

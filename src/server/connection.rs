@@ -6,7 +6,7 @@ use super::pump::{Pumped, pump};
 use crate::drain::{Drain, Stage, reached};
 use crate::proxy::{AnswerBody, BodyError, Peer, Proxy};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -67,7 +67,7 @@ where
         None => {
             let found = tokio::select! {
                 found = begins_with_preface(&mut io) => found,
-                () = unused_for_good(&service.drain, &progress) => return,
+                () = unused_for_good(&service.drain, Stage::Closing, &progress) => return,
             };
             match found {
                 Ok(found) => found,
@@ -109,8 +109,8 @@ where
 
 /// Ends when a stopping process may close a connection that waits for a request. One that never carried any has just been
 /// opened, perhaps because another answer said goodbye: its first request is on its way.
-async fn unused_for_good(drain: &Drain, progress: &Progress) {
-    reached(&mut drain.watch(), Stage::Closing).await;
+async fn unused_for_good(drain: &Drain, stage: Stage, progress: &Progress) {
+    reached(&mut drain.watch(), stage).await;
     if progress.begun() == 0 {
         tokio::time::sleep(FRESH).await;
     }
@@ -136,7 +136,7 @@ where
     );
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        () = unused_for_good(&drain, progress) => connection.as_mut().graceful_shutdown(),
+        () = unused_for_good(&drain, Stage::Closing, progress) => connection.as_mut().graceful_shutdown(),
     }
     connection.await
 }
@@ -145,7 +145,7 @@ async fn http2<T>(io: DeadlineIo<T>, progress: &Progress, service: Service) -> h
 where
     T: AsyncRead + AsyncWrite + Reset + Send + Unpin + 'static,
 {
-    let mut leaving = service.drain.watch();
+    let drain = service.drain.clone();
     let settings = service.settings;
     let answering = service_fn(|request: Request<Incoming>| {
         let (service, busy) = (service.clone(), progress.begin());
@@ -168,8 +168,10 @@ where
     // GOAWAY is what `Connection: close` is to HTTP/1.1: said at once, so that clients go elsewhere while we still serve.
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        () = reached(&mut leaving, Stage::Leaving) => connection.as_mut().graceful_shutdown(),
+        () = unused_for_good(&drain, Stage::Leaving, progress) => {}
+        () = progress.idle_for(settings.keepalive) => {}
     }
+    connection.as_mut().graceful_shutdown();
     connection.await
 }
 
@@ -193,12 +195,18 @@ impl Service {
     }
 
     async fn answer_http2(&self, request: Request<Incoming>, busy: Busy) -> Response<Tracked> {
+        let is_head = request.method() == Method::HEAD;
         let mut response = self.proxy.handle(request, self.peer()).await;
-        // Fields of a connection have no place here (RFC 9113 §8.2.2).
-        crate::headers::retain(response.headers_mut(), |name, _| *name != header::CONNECTION);
-        let unread = self.settings.unread;
+        // hyper leaves bodies out for HTTP/1.1 only.
+        if is_head && !response.body().is_end_stream() {
+            if let Some(length) = response.body().size_hint().exact() {
+                response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+            }
+            *response.body_mut() = AnswerBody::own("");
+        }
+        let unread = self.settings.unread.map(|span| span.to_std());
         response.map(|body| {
-            let body = if body.is_end_stream() { Flow::Direct(body) } else { Flow::Pumped(pump(body, unread.map(|span| span.to_std()))) };
+            let body = if body.is_end_stream() { Flow::Direct(body) } else { Flow::Pumped(pump(body, unread)) };
             Tracked { body, busy: Some(busy), broken: None }
         })
     }

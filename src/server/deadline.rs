@@ -41,6 +41,7 @@ struct State {
     begun: AtomicU64,
     /// HTTP/2: bytes on an idle connection are no head, for there are pings and settings.
     is_multiplexed: AtomicBool,
+    is_tunnel: AtomicBool,
     /// An answer broke off that an old client could take for whole: only a reset tells it.
     is_broken: AtomicBool,
     /// Who reads: hyper does not read again when an answer is through, so the clock of an idle connection would not start.
@@ -59,6 +60,7 @@ impl Progress {
             busy: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
             is_multiplexed: AtomicBool::new(false),
+            is_tunnel: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             reader: Mutex::default(),
         }))
@@ -70,13 +72,36 @@ impl Progress {
         self.set(Phase::Idle);
     }
 
+    fn is_multiplexed(&self) -> bool {
+        self.0.is_multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// Ends when nothing has been asked for so long.
+    pub async fn idle_for(&self, limit: Span) {
+        let tick = limit.divided_by(4).to_std();
+        let (mut seen, mut quiet) = (self.begun(), 0);
+        while quiet < 4 {
+            tokio::time::sleep(tick).await;
+            let is_quiet = self.busy() == 0 && self.begun() == seen;
+            quiet = if is_quiet { quiet + 1 } else { 0 };
+            seen = self.begun();
+        }
+    }
+
     /// A head is complete; what is returned goes with the answer to its end.
     #[must_use]
     pub fn begin(&self) -> Busy {
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         self.0.busy.fetch_add(1, Ordering::Relaxed);
-        self.set(Phase::Busy);
+        // What follows when this one and all others are through.
+        self.set(Phase::Idle);
         Busy(Some(self.clone()))
+    }
+
+    /// Requests that are being answered.
+    #[must_use]
+    pub fn busy(&self) -> usize {
+        self.0.busy.load(Ordering::Relaxed)
     }
 
     /// Requests so far on this connection.
@@ -95,15 +120,22 @@ impl Progress {
     }
 
     fn get(&self) -> Phase {
+        // The count decides: with several requests at once, the end of one may cross the beginning of another.
+        if self.busy() > 0 {
+            return Phase::Busy;
+        }
         let phase = self.0.phase.load(Ordering::Relaxed);
-        [Phase::FirstByte, Phase::Head, Phase::Busy, Phase::Idle].into_iter().find(|known| *known as u8 == phase).unwrap_or(Phase::Busy)
+        [Phase::FirstByte, Phase::Head].into_iter().find(|known| *known as u8 == phase).unwrap_or(Phase::Idle)
     }
 }
 
 impl Busy {
-    /// The connection became a tunnel: it never waits for a head again.
+    /// The connection became a tunnel: it never waits for a head again, and what comes after our last word is the
+    /// tunnel's to read.
     pub fn for_good(mut self) {
-        self.0 = None;
+        if let Some(progress) = self.0.take() {
+            progress.0.is_tunnel.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -113,7 +145,6 @@ impl Drop for Busy {
         if progress.0.busy.fetch_sub(1, Ordering::Relaxed) > 1 {
             return;
         }
-        progress.set(Phase::Idle);
         let reader = progress.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reader) = reader {
             reader.wake();
@@ -182,6 +213,8 @@ impl<T: Reset> DeadlineIo<T> {
         let limit = match phase {
             Phase::FirstByte => self.deadlines.first_byte,
             Phase::Head => self.deadlines.head,
+            // HTTP/2 says goodbye in its own words, and has half as long again for it.
+            Phase::Idle if self.progress.is_multiplexed() => self.deadlines.keepalive.plus(self.deadlines.keepalive.divided_by(2)),
             Phase::Idle => self.deadlines.keepalive,
             Phase::Busy => {
                 self.armed = None;
@@ -215,7 +248,7 @@ impl<T: AsyncRead + Reset + Unpin> AsyncRead for DeadlineIo<T> {
         if let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(context, buffer) {
             let is_head = match self.progress.get() {
                 Phase::FirstByte => true,
-                Phase::Idle => !self.progress.0.is_multiplexed.load(Ordering::Relaxed),
+                Phase::Idle => !self.progress.is_multiplexed(),
                 Phase::Head | Phase::Busy => false,
             };
             if is_head && buffer.filled().len() > before {
@@ -255,6 +288,9 @@ impl<T: AsyncRead + AsyncWrite + Reset + Unpin> AsyncWrite for DeadlineIo<T> {
         }
         if self.lingering.is_none() {
             ready!(Pin::new(&mut self.io).poll_shutdown(context))?;
+            if self.progress.0.is_tunnel.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
             self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
         }
         // RFC 9112 §9.6: what the client still sends has to be read, or closing would reset the connection and take the
@@ -342,12 +378,12 @@ mod tests {
         client.write_all(b"ping").await.unwrap();
         let mut ping = [0; 4];
         io.read_exact(&mut ping).await.unwrap();
-        assert_eq!(patience(&mut io).await, Some(60));
+        assert_eq!(patience(&mut io).await, Some(90), "60, and time for a farewell");
         let (one, two) = (progress.begin(), progress.begin());
         drop(one);
         assert_eq!(patience(&mut io).await, None, "one of two is under way");
         drop(two);
-        assert_eq!((patience(&mut io).await, progress.begun()), (Some(60), 2));
+        assert_eq!((patience(&mut io).await, progress.begun()), (Some(90), 2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Sockets to the backend: TCP, TLS or a path in the file system, and which HTTP is spoken on them.
 
 use super::lease::{Http1, Lease};
-use super::pool::{Multiplexed, Pool};
+use super::pool::{MOST_STREAMS, Multiplexed, Pool};
 use super::{UpstreamError, UpstreamSettings};
 use crate::session::time::Span;
 use http::Uri;
@@ -11,11 +11,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use std::future::Future as _;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,8 +26,9 @@ use tower_service::Service as _;
 
 /// Bytes on their way between one stream and its reader, either way.
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// All streams of the one connection together: one whose reader is slow must not stop the others.
+/// All streams of one connection together: those whose readers are slow must not stop the others.
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+const _: () = assert!(CONNECTION_WINDOW as usize >= MOST_STREAMS * STREAM_WINDOW as usize);
 /// A backend that does not answer a ping within this is gone.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -139,7 +141,7 @@ impl Connector {
         match &self.target {
             Target::Unix(path) => self.http1(UnixStream::connect(path).await?, pool).await,
             Target::Http(authority) => self.http1(self.tcp(authority, 80).await?, pool).await,
-            Target::H2c(authority) => self.http2(self.tcp(authority, 80).await?).await,
+            Target::H2c(authority) => self.http2(self.tcp(authority, 80).await?, pool).await,
             Target::Https(authority) => {
                 let tcp = self.tcp(authority, 443).await?;
                 let tls = self.tls.as_ref().ok_or_else(|| io::Error::other("no TLS"))?;
@@ -149,7 +151,11 @@ impl Connector {
                     .ok_or_else(|| io::Error::other("the host of SLIDECAR_UPSTREAM is no name that a certificate could have"))?;
                 let connector = if offer == Offer::Any { &tls.any } else { &tls.http1 };
                 let stream = connector.connect(name, tcp).await?;
-                if stream.get_ref().1.alpn_protocol() == Some(b"h2") { self.http2(stream).await } else { self.http1(stream, pool).await }
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    self.http2(stream, pool).await
+                } else {
+                    self.http1(stream, pool).await
+                }
             }
         }
     }
@@ -167,7 +173,7 @@ impl Connector {
 
     async fn http1(&self, io: impl Io + 'static, pool: &Arc<Pool>) -> io::Result<Dialed> {
         let received = Arc::new(AtomicU64::new(0));
-        let io: Box<dyn Io> = Box::new(Counted { io, received: Arc::clone(&received) });
+        let io: Box<dyn Io> = Box::new(Counted { io, received: Arc::clone(&received), is_deaf: false });
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
             .max_headers(self.max_fields)
@@ -184,7 +190,7 @@ impl Connector {
         Ok(Dialed::Http1(Lease::new(Http1::new(sender, received, task.abort_handle()), Arc::clone(pool))))
     }
 
-    async fn http2(&self, io: impl Io + 'static) -> io::Result<Dialed> {
+    async fn http2(&self, io: impl Io + 'static, pool: &Arc<Pool>) -> io::Result<Dialed> {
         let io: Box<dyn Io> = Box::new(io);
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -196,12 +202,20 @@ impl Connector {
             .handshake(TokioIo::new(io))
             .await
             .map_err(io::Error::other)?;
+        let allowed = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
+        let said = Arc::clone(&allowed);
+        let mut connection = Box::pin(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = std::future::poll_fn(|context| {
+                let ended = connection.as_mut().poll(context);
+                said.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                ended
+            });
+            if let Err(error) = ended.await {
                 tracing::debug!(event = "upstream_connection_ended", error = %error);
             }
         });
-        Ok(Dialed::Http2(sender))
+        Ok(Dialed::Http2(pool.share(sender, allowed)))
     }
 }
 
@@ -226,10 +240,25 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// Counts what the backend sends: whoever got a byte of an answer must not ask again.
+/// Counts what the backend sends: whoever got a byte of an answer must not ask again. And goes on listening to a backend
+/// that takes no more: it may have answered an upload before it hung up.
 struct Counted<T> {
     io: T,
     received: Arc<AtomicU64>,
+    is_deaf: bool,
+}
+
+impl<T> Counted<T> {
+    /// What cannot be written any more counts as written; the answer, or its absence, tells.
+    fn heard(&mut self, written: Poll<io::Result<usize>>, length: usize) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error)) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                self.is_deaf = true;
+                Poll::Ready(Ok(length))
+            }
+            other => other,
+        }
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
@@ -244,11 +273,20 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        if self.is_deaf {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.heard(written, bytes.len())
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        if self.is_deaf {
+            return Poll::Ready(Ok(length));
+        }
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+        self.heard(written, length)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -256,6 +294,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_deaf {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_flush(context)
     }
 

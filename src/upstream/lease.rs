@@ -2,13 +2,14 @@
 //! anything was left.
 
 use super::UpstreamError;
-use super::pool::Pool;
+use super::pool::{Pool, Slot};
 use super::upload::{Upload, UploadState};
 use crate::headers::without_unsafe_trailers;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::SendRequest;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub struct Failed {
     pub cause: hyper::Error,
     /// The request, if none of it was written.
     pub unsent: Option<Box<Request<Upload>>>,
-    /// Bytes of an answer came.
+    /// The backend began to answer, or to work on it.
     pub answered: bool,
 }
 
@@ -49,6 +50,8 @@ pub struct Download {
     body: Incoming,
     /// What the connection needs to go back.
     lease: Option<(Lease, Arc<UploadState>)>,
+    /// The place among the streams of a connection that carries many.
+    _slot: Option<Slot>,
 }
 
 impl Http1 {
@@ -90,10 +93,10 @@ impl Lease {
             Ok(response) => {
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     connection.is_free = true;
-                    return Ok(response.map(|body| Download { body, lease: None }));
+                    return Ok(response.map(|body| Download { body, lease: None, _slot: None }));
                 }
                 Ok(response.map(|body| {
-                    let mut download = Download { body, lease: Some((self, Arc::clone(state))) };
+                    let mut download = Download { body, lease: Some((self, Arc::clone(state))), _slot: None };
                     if download.body.is_end_stream() {
                         download.release();
                     }
@@ -114,21 +117,38 @@ impl Lease {
 }
 
 impl Failed {
+    /// On a connection that carries many: what the backend said of the stream tells whether it looked at the request.
+    pub fn of_stream(mut failed: TrySendError<Request<Upload>>) -> Self {
+        let unsent = failed.take_message().map(Box::new);
+        let cause = failed.into_error();
+        let answered = protocol_error(&cause).is_some_and(|error| error.is_reset() && error.is_remote());
+        Self { cause, unsent, answered }
+    }
+
+    /// Whether this very request may be sent once more.
+    pub fn allows(&self, again: &Request<Upload>) -> bool {
+        // RFC 9113 §8.7: a refused stream was not processed, whatever its method.
+        let is_refused = protocol_error(&self.cause).is_some_and(|error| error.reason() == Some(h2::Reason::REFUSED_STREAM));
+        // RFC 9110 §9.2.1: asked twice, a backend does no more than asked once.
+        let is_safe = matches!(*again.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        is_refused || (is_safe && !self.answered)
+    }
+
     pub fn error(&self) -> UpstreamError {
-        blame(&self.cause)
+        let cause = &self.cause;
+        tracing::debug!(event = "upstream_failed", error = %cause, detail = std::error::Error::source(cause).map(tracing::field::display));
+        if cause.is_user() { UpstreamError::ClientBody } else { UpstreamError::Broken }
     }
 }
 
-/// Whose fault a failed exchange is.
-pub fn blame(cause: &hyper::Error) -> UpstreamError {
-    tracing::debug!(event = "upstream_failed", error = %cause, detail = std::error::Error::source(cause).map(tracing::field::display));
-    if cause.is_user() { UpstreamError::ClientBody } else { UpstreamError::Broken }
+fn protocol_error(cause: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(cause)?.downcast_ref()
 }
 
 impl Download {
     /// A stream among others of its connection.
-    pub const fn multiplexed(body: Incoming) -> Self {
-        Self { body, lease: None }
+    pub const fn multiplexed(body: Incoming, slot: Slot) -> Self {
+        Self { body, lease: None, _slot: Some(slot) }
     }
 
     /// An answer to a request that is still being sent leaves the connection in no state to be used again.
@@ -150,7 +170,8 @@ impl Body for Download {
         match &frame {
             Poll::Ready(Some(Err(_))) => self.lease = None,
             Poll::Ready(None) => self.release(),
-            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => self.release(),
+            // After trailers nothing comes, and hyper does not ask whether it did.
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() || self.body.is_end_stream() => self.release(),
             _ => {}
         }
         frame.map_ok(without_unsafe_trailers)

@@ -4,8 +4,8 @@
 //! the one of HTTP/2), `lease` (one exchange on a pooled connection), `upload` (the client's body on its way).
 //!
 //! A request is sent at most once, but for one case: a connection of the pool that the backend closed as we wrote. Then it
-//! goes to a fresh connection if none of it was written, or if it is a safe one without a body and no byte of an
-//! answer came.
+//! goes to a fresh connection if none of it was written or looked at, or if it is a safe one without a body and no byte
+//! of an answer came.
 
 mod connect;
 mod lease;
@@ -20,7 +20,7 @@ use crate::headers::retain;
 use crate::session::time::Span;
 use connect::{Connector, Dialed, Offer};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderValue, Request, Response, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
 use lease::Failed;
 use pool::{Multiplexed, Pool};
@@ -71,6 +71,8 @@ pub enum UpstreamError {
     ClientBody,
     /// The client's own body came too slowly, or not at all.
     ClientSlow,
+    /// A WebSocket was asked for, and the backend's address says that it speaks HTTP/2 only.
+    NoTunnel,
 }
 
 impl Upstream {
@@ -96,64 +98,73 @@ impl Upstream {
             head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         let (upload, state) = Upload::new(body);
+        let limits = self.settings.upload.of(&head.headers);
         let exchange = self.exchange(Request::from_parts(head, upload), &state);
         tokio::select! {
             answer = exchange => answer,
-            error = state.patience(&self.settings.upload, self.settings.response) => Err(error),
+            error = state.patience(&limits, self.settings.response) => Err(error),
         }
     }
 
-    async fn exchange(&self, mut request: Request<Upload>, state: &Arc<UploadState>) -> Result<Response<Download>, UpstreamError> {
+    async fn exchange(&self, request: Request<Upload>, state: &Arc<UploadState>) -> Result<Response<Download>, UpstreamError> {
         let offer = if request.headers().contains_key(header::UPGRADE) { Offer::Http1 } else { Offer::Any };
-        if offer == Offer::Any
-            && let Some(sender) = self.pool.multiplexed()
-        {
-            match self.send_multiplexed(sender, request).await? {
-                Ok(response) => return Ok(response),
-                Err(unsent) => request = *unsent,
-            }
-        } else if let Some(lease) = self.pool.take().await {
-            let again = repeatable(&request);
-            match lease.send(request, state).await {
-                Ok(response) => return Ok(response),
-                Err(Failed { unsent: Some(unsent), .. }) => request = *unsent,
-                Err(failed) => match again.filter(|_| !failed.answered) {
-                    Some(again) => request = again,
-                    None => return Err(failed.error()),
-                },
-            }
+        if offer == Offer::Http1 && matches!(self.settings.target, Target::H2c(_)) {
+            return Err(UpstreamError::NoTunnel);
         }
-        match self.connector.dial(offer, &self.pool).await? {
-            Dialed::Http1(lease) => lease.send(request, state).await.map_err(|failed| failed.error()),
-            Dialed::Http2(sender) => {
-                self.pool.share(sender.clone());
-                self.send_multiplexed(sender, request).await?.map_err(|_| UpstreamError::Broken)
-            }
+        let again = copy_without_body(&request);
+        let request = match self.send_pooled(request, offer, state).await {
+            Pooled::Answered(response) => return Ok(response),
+            Pooled::Untried(request) => *request,
+            Pooled::Failed(Failed { unsent: Some(unsent), .. }) => *unsent,
+            Pooled::Failed(failed) => again.filter(|again| failed.allows(again)).ok_or_else(|| failed.error())?,
+        };
+        let sent = match self.connector.dial(offer, &self.pool).await? {
+            Dialed::Http1(lease) => lease.send(request, state).await,
+            Dialed::Http2(place) => self.send_multiplexed(place, request).await,
+        };
+        sent.map_err(|failed| failed.error())
+    }
+
+    /// On a connection that is there, if there is one with room.
+    async fn send_pooled(&self, request: Request<Upload>, offer: Offer, state: &Arc<UploadState>) -> Pooled {
+        let place = if offer == Offer::Any { self.pool.multiplexed() } else { None };
+        let sent = if let Some(place) = place {
+            self.send_multiplexed(place, request).await
+        } else if let Some(lease) = self.pool.take().await {
+            lease.send(request, state).await
+        } else {
+            return Pooled::Untried(Box::new(request));
+        };
+        match sent {
+            Ok(response) => Pooled::Answered(response),
+            Err(failed) => Pooled::Failed(failed),
         }
     }
 
-    /// The inner error is the request, none of which was written.
-    async fn send_multiplexed(&self, mut sender: Multiplexed, request: Request<Upload>) -> Result<Multiplexing, UpstreamError> {
+    async fn send_multiplexed(&self, place: Multiplexed, request: Request<Upload>) -> Result<Response<Download>, Failed> {
+        let Multiplexed { mut sender, slot } = place;
         let scheme = if self.settings.target.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
-        let request = for_http2(request, scheme).ok_or(UpstreamError::Broken)?;
-        match sender.try_send_request(request).await {
-            Ok(response) => Ok(Ok(response.map(Download::multiplexed))),
-            Err(mut failed) => match failed.take_message() {
-                Some(unsent) => Ok(Err(Box::new(for_http1(unsent)))),
-                None => Err(lease::blame(failed.error())),
-            },
+        match sender.try_send_request(for_http2(request, scheme)).await {
+            Ok(response) => Ok(response.map(|body| Download::multiplexed(body, slot))),
+            Err(failed) => {
+                let mut failed = Failed::of_stream(failed);
+                failed.unsent = failed.unsent.map(|unsent| Box::new(for_http1(*unsent)));
+                Err(failed)
+            }
         }
     }
 }
 
-type Multiplexing = Result<Response<Download>, Box<Request<Upload>>>;
+/// What a connection of the pool came to.
+enum Pooled {
+    Answered(Response<Download>),
+    /// There was none.
+    Untried(Box<Request<Upload>>),
+    Failed(Failed),
+}
 
-/// The same request once more, if a backend that gets it twice does no more than once (RFC 9110 §9.2.1) and there is no
-/// body that has begun to go.
-fn repeatable(request: &Request<Upload>) -> Option<Request<Upload>> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
-        return None;
-    }
+/// The same request once more, if it has no body.
+fn copy_without_body(request: &Request<Upload>) -> Option<Request<Upload>> {
     let mut again = Request::new(request.body().again()?);
     *again.method_mut() = request.method().clone();
     *again.uri_mut() = request.uri().clone();
@@ -162,17 +173,19 @@ fn repeatable(request: &Request<Upload>) -> Option<Request<Upload>> {
     Some(again)
 }
 
-/// `Host` becomes `:authority`; framing is the protocol's own.
-fn for_http2(request: Request<Upload>, scheme: Scheme) -> Option<Request<Upload>> {
+/// `Host` becomes `:authority`; framing is the protocol's own, and hyper's to leave out.
+fn for_http2(request: Request<Upload>, scheme: Scheme) -> Request<Upload> {
     let (mut head, body) = request.into_parts();
-    let host = head.headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let mut uri = head.uri.into_parts();
+    let mut uri = head.uri.clone().into_parts();
     uri.scheme = Some(scheme);
-    uri.authority = host;
-    head.uri = Uri::from_parts(uri).ok()?;
+    uri.authority = head.headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    // What was one address with a path is one with a host, unless the host is none: then the backend will say so.
+    if let Ok(uri) = Uri::from_parts(uri) {
+        head.uri = uri;
+        retain(&mut head.headers, |name, _| *name != header::HOST);
+    }
     head.version = Version::HTTP_2;
-    retain(&mut head.headers, |name, _| ![header::HOST, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE].contains(name));
-    Some(Request::from_parts(head, body))
+    Request::from_parts(head, body)
 }
 
 /// The way back, for a request that has to take another connection.
@@ -183,8 +196,5 @@ fn for_http1(request: Request<Upload>) -> Request<Upload> {
     }
     head.uri = head.uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from);
     head.version = Version::HTTP_11;
-    if !body.is_end_stream() && !head.headers.contains_key(header::CONTENT_LENGTH) {
-        head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
     Request::from_parts(head, body)
 }

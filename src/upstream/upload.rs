@@ -4,6 +4,7 @@ use super::UpstreamError;
 use crate::headers::without_unsafe_trailers;
 use crate::session::time::Span;
 use bytes::Bytes;
+use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
@@ -26,6 +27,16 @@ pub struct UploadLimits {
     pub idle: Option<Span>,
     /// Bytes per second, over every ten seconds; 0 is no limit.
     pub rate: u64,
+}
+
+impl UploadLimits {
+    /// Those that hold for a request with these fields. A message of unknown length may be a conversation, which has no
+    /// rate; and gRPC's are, where either side may have nothing to say for hours, the first answer included.
+    pub fn of(&self, headers: &HeaderMap) -> Self {
+        let is_grpc = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        let is_counted = headers.contains_key(header::CONTENT_LENGTH);
+        Self { idle: self.idle.filter(|_| !is_grpc), rate: if is_counted { self.rate } else { 0 } }
+    }
 }
 
 /// The client's body, which tells how far it is.

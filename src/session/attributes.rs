@@ -136,6 +136,8 @@ impl Attributes {
 
 /// RFC 6265bis §5.1.4: the request's path up to its last slash.
 fn default_path(request_path: &[u8]) -> &[u8] {
+    // What follows a semicolon would be read as an attribute, and whoever writes a link writes its path.
+    let request_path = request_path.split(|&byte| byte == b';').next().unwrap_or_default();
     match request_path.iter().rposition(|&byte| byte == b'/') {
         None | Some(0) => b"/",
         Some(_) if !request_path.starts_with(b"/") => b"/",
@@ -158,6 +160,17 @@ mod tests {
         }
         assert_eq!(of("s=1; Path=app", "/a/b").path(), b"/a");
         assert_eq!(of("s=1; Path=/app", "/a/b").path(), b"/app");
+    }
+
+    #[test]
+    fn k6_a_request_path_slips_no_attribute_in() {
+        for (path, expected) in
+            [("/x;Domain=example.com/login", "/"), ("/app/x;v=1/login", "/app"), ("/app/;v=1/login", "/app"), ("/a/b;c", "/a")]
+        {
+            let attributes = of("s=1; HttpOnly", path);
+            assert_eq!(attributes.path(), expected.as_bytes(), "{path}");
+            assert_eq!(Attributes::from_text(&attributes.text()), attributes, "{path}");
+        }
     }
 
     #[test]

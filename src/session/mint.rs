@@ -50,9 +50,15 @@ pub fn mint(rules: &Rules, signer: &dyn Signer, token: &SessionToken, exp: UnixS
         IatMode::Bump => {
             let claims = Object::parse(&token.payload).map_err(|_| MintError::Failed)?;
             let says = |name: &str| claims.get(name).is_some_and(|value| value.raw() != b"null");
-            let added = (says("iat") && !says("auth_time") && !says("orig_iat")).then_some(token.origin).flatten();
-            let changes: &[_] = if says("iat") { &[("exp", exp), ("iat", now.second())] } else { &[("exp", exp)] };
-            replaced(&token.payload, changes, added.map(|origin| ("orig_iat", origin)))
+            let mut changes = vec![("exp", exp)];
+            let mut added = None;
+            if says("iat") {
+                changes.push(("iat", now.second()));
+                let origin = token.origin.filter(|_| !says("auth_time") && !says("orig_iat")).map(|origin| ("orig_iat", origin));
+                // A null is no origin, but a second member of its name would make two tokens of one.
+                if claims.get("orig_iat").is_some() { changes.extend(origin) } else { added = origin }
+            }
+            replaced(&token.payload, &changes, added)
         }
     }
     .ok_or(MintError::Failed)?;
@@ -190,6 +196,15 @@ mod tests {
         }
         let without = payload_after(&setup, &format!(r#"{{"sub":"a","exp":{}}}"#, NOW + 100), 2_000_000_000);
         assert_eq!(without, r#"{"sub":"a","exp":2000000000}"#);
+    }
+
+    #[test]
+    fn m1_a_bumped_iat_leaves_its_origin_in_the_place_of_a_null() {
+        let mut setup = Setup::new();
+        setup.rules.token.iat = IatMode::Bump;
+        let claims = |iat: i64, exp: i64, origin: &str| format!(r#"{{"orig_iat":{origin},"iat":{iat},"exp":{exp}}}"#);
+        let after = payload_after(&setup, &claims(NOW, NOW + 100, "null"), 2_000_000_000);
+        assert_eq!(after, claims(NOW + 5, 2_000_000_000, &NOW.to_string()));
     }
 
     #[test]

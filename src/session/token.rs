@@ -296,7 +296,8 @@ const MOST_VEILS: usize = 4;
 fn undisguised(value: &[u8]) -> Cow<'_, [u8]> {
     let veiled = |byte: &u8| matches!(byte, b'"' | b'=' | b' ' | b'\t' | b'%' | b'\\' | b'+' | b'/');
     let mut plain = Cow::Borrowed(value);
-    for _ in 0..MOST_VEILS {
+    // One look more, for what the last escape hid.
+    for _ in 0..=MOST_VEILS {
         if !plain.iter().any(veiled) {
             break;
         }
@@ -321,7 +322,8 @@ fn unveiled(value: &[u8]) -> Vec<u8> {
         let (shown, left) = escaped.unwrap_or((byte, after));
         rest = left;
         match shown {
-            b'"' | b'=' | b' ' | b'\t' => {}
+            // One that was escaped may belong to a further escape, which must not be left alone at the end.
+            b'"' | b'=' | b' ' | b'\t' if escaped.is_none() => {}
             b'+' => plain.push(b'-'),
             b'/' => plain.push(b'_'),
             other => plain.push(other),
@@ -479,6 +481,9 @@ mod tests {
             format!("\"{}\"", good.replacen('.', "\\.", 1)),
             format!("\"{}\"", good.replacen('J', "\\J", 1)),
             good.replacen('.', "%2E", 1),
+            // Padding within escapes of escapes.
+            format!("{good}\\\\\\="),
+            format!("{good}%255c%253d"),
         ] {
             assert_eq!(reads(&setup, &value), "dead: Unverified", "{value}");
         }

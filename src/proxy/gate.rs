@@ -14,7 +14,8 @@ pub struct GateLimits {
 }
 
 /// Fields that may stand once only: two readers would pick two.
-const SINGLE: [HeaderName; 4] = [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::CONTENT_TYPE];
+const SINGLE: [HeaderName; 5] =
+    [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::AUTHORIZATION, header::CONTENT_TYPE];
 /// Fields that a `Connection` line must not take away: slidecar or the backend relies on them.
 const RELIED_ON: [HeaderName; 15] = [
     header::COOKIE,
@@ -177,7 +178,8 @@ mod tests {
             ("/", "PURGE", &[h], 200),
             ("/", "POST", &[h, ("transfer-encoding", "chunked")], 200),
             ("/", "POST", &[h, ("transfer-encoding", "gzip, chunked")], 501),
-            ("/", "POST", &[h, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], 501),
+            ("/", "POST", &[h, ("transfer-encoding", "chunked"), ("transfer-encoding", "")], 400),
+            ("/", "POST", &[h, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], 400),
             ("/", "POST", &[h, ("transfer-encoding", "identity")], 501),
             ("/", "GET", &[h, ("expect", "100-continue")], 200),
             ("/", "GET", &[h, ("expect", "200-ok")], 417),

@@ -1,6 +1,7 @@
 //! From a listening socket to connections.
 
 use super::connection::{Service, talk};
+use super::socket::Socket;
 use super::{Certificates, ServerSettings};
 use crate::drain::{Drain, Stage, reached};
 use crate::proxy::Proxy;
@@ -25,8 +26,7 @@ pub async fn serve(
     certificates: Option<Arc<Certificates>>,
     drain: Drain,
 ) {
-    // Connections inherit it. Only slower to notice without.
-    let _ = SockRef::from(&listener).set_tcp_notsent_lowat(MOST_UNSENT);
+    tune(&listener);
     // Whoever holds a sender is in flight; the receiver hears when nobody does.
     let (in_flight, mut all_gone) = mpsc::channel::<()>(1);
     let slots = Arc::new(Semaphore::new(settings.max_connections));
@@ -45,9 +45,11 @@ pub async fn serve(
             }
         };
         let _ = stream.set_nodelay(true); // Only slower without.
+        let (stream, presence) = Socket::new(stream);
         // A connection that becomes a tunnel keeps its slot, and counts as in flight, for as long as the tunnel lives.
         let hold = Arc::new((in_flight.clone(), slot));
-        let service = Service { proxy: Arc::clone(&proxy), settings, drain: drain.clone(), is_https: certificates.is_some(), hold };
+        let service =
+            Service { proxy: Arc::clone(&proxy), settings, drain: drain.clone(), is_https: certificates.is_some(), presence, hold };
         match &certificates {
             None => drop(tokio::spawn(talk(stream, None, service))),
             Some(certificates) => {
@@ -72,8 +74,27 @@ pub async fn serve(
     }
 }
 
+/// What every connection inherits. Only slower to notice without.
+fn tune(listener: &TcpListener) {
+    let _ = SockRef::from(listener).set_tcp_notsent_lowat(MOST_UNSENT);
+}
+
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, slot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn t4_the_kernel_keeps_little_unsent_so_that_a_slow_reader_is_seen_to_move() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        tune(&listener);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().unwrap(), MOST_UNSENT);
+    }
 }

@@ -3,6 +3,7 @@
 use super::ServerSettings;
 use super::deadline::{Busy, DeadlineIo, Deadlines, Progress, Reset};
 use super::pump::{Pumped, pump};
+use super::socket::Presence;
 use crate::drain::{Drain, Stage, reached};
 use crate::proxy::{AnswerBody, BodyError, Peer, Proxy};
 use bytes::{Bytes, BytesMut};
@@ -41,6 +42,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection that was just accepted may take to say something, when slidecar stops.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// How often it is asked whether a client to whom nobody listens is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// What every connection needs.
 #[derive(Clone)]
 pub struct Service {
@@ -48,6 +52,7 @@ pub struct Service {
     pub settings: ServerSettings,
     pub drain: Drain,
     pub is_https: bool,
+    pub presence: Presence,
     /// Kept for as long as anything of the connection lives.
     pub hold: Arc<dyn Any + Send + Sync>,
 }
@@ -116,11 +121,22 @@ async fn unused_for_good(drain: &Drain, stage: Stage, progress: &Progress) {
     }
 }
 
+/// Ends when the client went away while an answer was being made and nobody listened: hyper does not read on as long as
+/// it holds bytes of a next request, so it does not see the end that follows them.
+async fn deserted(presence: &Presence, progress: &Progress) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if progress.is_unheard() && presence.is_gone().await {
+            return;
+        }
+    }
+}
+
 async fn http1<T>(io: DeadlineIo<T>, progress: &Progress, service: Service) -> hyper::Result<()>
 where
     T: AsyncRead + AsyncWrite + Reset + Send + Unpin + 'static,
 {
-    let drain = service.drain.clone();
+    let (drain, presence) = (service.drain.clone(), service.presence.clone());
     let settings = service.settings;
     let answering = service_fn(|request: Request<Incoming>| {
         let (service, progress, busy) = (service.clone(), progress.clone(), progress.begin());
@@ -134,11 +150,18 @@ where
             .serve_connection(TokioIo::new(io), answering)
             .with_upgrades()
     );
+    let deserted = deserted(&presence, progress);
+    let serving = async {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = unused_for_good(&drain, Stage::Closing, progress) => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    };
     tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = unused_for_good(&drain, Stage::Closing, progress) => connection.as_mut().graceful_shutdown(),
+        ended = serving => ended,
+        () = deserted => Ok(()),
     }
-    connection.await
 }
 
 async fn http2<T>(io: DeadlineIo<T>, progress: &Progress, service: Service) -> hyper::Result<()>

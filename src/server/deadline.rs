@@ -42,6 +42,8 @@ struct State {
     /// HTTP/2: bytes on an idle connection are no head, for there are pings and settings.
     is_multiplexed: AtomicBool,
     is_tunnel: AtomicBool,
+    /// Bytes were read, and nobody asked for more since.
+    is_unheard: AtomicBool,
     /// An answer broke off that an old client could take for whole: only a reset tells it.
     is_broken: AtomicBool,
     /// Who reads: hyper does not read again when an answer is through, so the clock of an idle connection would not start.
@@ -61,6 +63,7 @@ impl Progress {
             begun: AtomicU64::new(0),
             is_multiplexed: AtomicBool::new(false),
             is_tunnel: AtomicBool::new(false),
+            is_unheard: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             reader: Mutex::default(),
         }))
@@ -96,6 +99,12 @@ impl Progress {
         // What follows when this one and all others are through.
         self.set(Phase::Idle);
         Busy(Some(self.clone()))
+    }
+
+    /// An answer is being made, and nobody listens to the client meanwhile.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        self.0.is_unheard.load(Ordering::Relaxed) && self.busy() > 0
     }
 
     /// Requests that are being answered.
@@ -242,6 +251,7 @@ impl<T: AsyncRead + Reset + Unpin> AsyncRead for DeadlineIo<T> {
         if !self.replay.is_empty() {
             let count = self.replay.len().min(buffer.remaining());
             buffer.put_slice(&self.replay.split_to(count));
+            self.progress.0.is_unheard.store(true, Ordering::Relaxed);
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
@@ -251,11 +261,13 @@ impl<T: AsyncRead + Reset + Unpin> AsyncRead for DeadlineIo<T> {
                 Phase::Idle => !self.progress.is_multiplexed(),
                 Phase::Head | Phase::Busy => false,
             };
+            self.progress.0.is_unheard.store(buffer.filled().len() > before, Ordering::Relaxed);
             if is_head && buffer.filled().len() > before {
                 self.progress.set(Phase::Head);
             }
             return Poll::Ready(read);
         }
+        self.progress.0.is_unheard.store(false, Ordering::Relaxed);
         // Nothing came: the timer wakes this task if nothing comes in time.
         if self.is_late(context) { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending }
     }

@@ -1,12 +1,13 @@
 //! The clients' sockets: accept, TLS, which HTTP is spoken, deadlines, and a stop that loses nobody.
 //!
 //! In reading order: `accept` (from a listening socket to connections), `connection` (from a socket to answered
-//! requests), `deadline` and `pump` (what hyper lets wait for ever), `tls` (certificates).
+//! requests), `deadline`, `pump` and `socket` (what hyper lets wait for ever), `tls` (certificates).
 
 mod accept;
 mod connection;
 mod deadline;
 mod pump;
+mod socket;
 mod tls;
 
 pub use accept::serve;

@@ -1,13 +1,13 @@
 //! The certificate that clients see, and its renewal while connections live on.
 
 use super::deadline::Reset;
+use super::socket::Socket;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -126,13 +126,7 @@ fn configured([chain, key]: &[Vec<u8>; 2]) -> Result<Arc<ServerConfig>, TlsProbl
     Ok(Arc::new(config))
 }
 
-impl Reset for TcpStream {
-    fn reset_on_close(&self) {
-        let _ = self.set_zero_linger(); // Then it merely closes.
-    }
-}
-
-impl Reset for TlsStream<TcpStream> {
+impl Reset for TlsStream<Socket> {
     /// Without `close_notify` a TLS client knows; the reset is for those that do not look.
     fn reset_on_close(&self) {
         self.get_ref().0.reset_on_close();

@@ -243,3 +243,53 @@ async fn o1_a_wrong_cookie_name_is_noticed() {
     Client::to(&address).await.get("/", &format!("theme=dark; app_token={live}")).await;
     assert_eq!(process.line_with("session_cookie_misnamed").await["found"], "app_token");
 }
+
+/// A SIGHUP in the first moments is not the end of the process.
+#[tokio::test]
+async fn t7_a_hangup_during_the_start_is_survived() {
+    let backend = Backend::saying("200 OK", &[], "hello").await;
+    let mut died = 0;
+    for _ in 0..5 {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = Process::command(&backend.address, &[("JWT_SECRET", SECRET), ("SLIDECAR_LISTEN", &listen)]);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        while TcpStream::connect(&listen).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        signal(child.id(), "-HUP");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        died += usize::from(child.try_wait().unwrap().is_some());
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    assert_eq!(died, 0, "of 5");
+}
+
+fn signal(process: u32, name: &str) {
+    assert!(std::process::Command::new("kill").args([name, &process.to_string()]).status().unwrap().success());
+}
+
+/// A client that said one byte more and went away. Nothing else is ever written, so nobody notices.
+#[tokio::test]
+async fn t6_a_client_that_goes_away_after_one_byte_more_cancels_the_backend() {
+    for more in ["", "G"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sidecar = Sidecar::before(&listener.local_addr().unwrap().to_string(), &[("SLIDECAR_MAX_CONNECTIONS", "1")]).await;
+        let mut client = sidecar.client().await;
+        client.send(format!("GET /events HTTP/1.1\r\nHost: a\r\n\r\n{more}")).await;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::io::AsyncReadExt::read_buf(&mut stream, &mut Vec::with_capacity(4096)).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(
+            &mut stream,
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )
+        .await
+        .unwrap();
+        client.bytes(15).await;
+        drop(client);
+        let ended = tokio::time::timeout(Duration::from_secs(5), tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut Vec::new())).await;
+        assert!(ended.is_ok(), "{more:?}: the backend's connection should end");
+    }
+}

@@ -214,3 +214,50 @@ async fn t7_goaway_is_said_at_once_and_streams_are_finished() {
     client.connection.await.unwrap().expect("a clean end");
     tokio::time::timeout(Duration::from_secs(5), sidecar.stopped()).await.expect("the drain has an end");
 }
+
+#[tokio::test]
+async fn t1_head_has_no_body_over_http2() {
+    let backend = Backend::saying("200 OK", &[], "x").await;
+    let sidecar = Sidecar::before(&backend.address, &[("SESSION_PROTECTED_PATHS", "/app")]).await;
+    let mut client = Http2::to(&sidecar.address).await;
+    let mut seen = Vec::new();
+    for path in ["/", "/app", "/auth/session-policy", "/auth/session-status", "/auth/session-heartbeat"] {
+        let answer = client.send("HEAD", &format!("http://a{path}"), &[], None).await;
+        seen.push((path, answer.map(|whole| (whole.head.status.as_u16(), whole.body.len())).map_err(|error| error.to_string())));
+    }
+    assert!(seen.iter().all(|(_, answer)| answer.as_ref().is_ok_and(|(_, length)| *length == 0)), "{seen:#?}");
+}
+
+#[tokio::test]
+async fn t7_a_new_http2_connection_is_served_while_leaving() {
+    let backend = Backend::saying("200 OK", &[], "x").await;
+    let mut sidecar = Sidecar::before(&backend.address, &[("SLIDECAR_DRAIN", "8s")]).await;
+    sidecar.stop();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut answers = Vec::new();
+    for pause in [0, 0, 0, 20, 20, 20] {
+        let mut client = Http2::to(&sidecar.address).await;
+        // As far away as a client across a city, or one that reads the settings first.
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let answer = client.get("http://a/", &[]).await;
+        answers.push((pause, answer.map(|whole| whole.head.status.as_u16()).map_err(|error| error.to_string())));
+    }
+    assert!(answers.iter().all(|(_, answer)| *answer == Ok(200)), "{answers:#?}");
+}
+
+/// A connection of HTTP/2 that is closed for idleness says so, or a request on its way cannot be known to be safe.
+#[tokio::test]
+async fn t4_an_idle_http2_connection_ends_with_goaway() {
+    let backend = Backend::saying("200 OK", &[], "x").await;
+    let sidecar = Sidecar::before(&backend.address, &[("SLIDECAR_KEEPALIVE_TIMEOUT", "300ms")]).await;
+    let mut stream = tokio::net::TcpStream::connect(&sidecar.address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut bytes = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut bytes).await.unwrap();
+    let (mut at, mut kinds) = (0, Vec::new());
+    while at + 9 <= bytes.len() {
+        kinds.push(bytes[at + 3]);
+        at += 9 + usize::from(bytes[at + 1]) * 256 + usize::from(bytes[at + 2]);
+    }
+    assert!(kinds.contains(&7), "frames: {kinds:?}");
+}

@@ -10,6 +10,7 @@ mod house;
 mod http2;
 mod legacy;
 mod limits;
+mod multiplexed;
 mod proxying;
 mod published;
 mod sessions;

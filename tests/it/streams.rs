@@ -218,3 +218,39 @@ async fn w1_a_side_that_breaks_ends_the_tunnel_for_the_other() {
         assert!(ended, "backend breaks: {backend_breaks}");
     }
 }
+
+/// After the backend's half of a tunnel has ended, what the client says still arrives.
+#[tokio::test]
+async fn w1_a_half_closed_tunnel_loses_nothing() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sidecar = Sidecar::before(&listener.local_addr().unwrap().to_string(), &[]).await;
+    let opening = tokio::spawn(async move { (open(&sidecar, "").await, sidecar) });
+    let (mut backend, _) = listener.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        backend.read_buf(&mut head).await.unwrap();
+    }
+    backend.write_all(accepting("upgrade: websocket").bytes.as_slice()).await.unwrap();
+    let (mut client, _sidecar) = opening.await.unwrap();
+    backend.shutdown().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..5 {
+        client.send("hello").await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    client.stream.shutdown().await.unwrap();
+    let mut seen = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(3), backend.read_to_end(&mut seen)).await;
+    assert_eq!(String::from_utf8_lossy(&seen), "hello".repeat(5));
+}
+
+/// An Upgrade in HTTP/1.0 is to be ignored (RFC 9110 §7.8).
+#[tokio::test]
+async fn w1_http_1_0_upgrades_nothing() {
+    let backend = Backend::start(accepting).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let mut client = sidecar.client().await;
+    client.send("GET /socket HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    assert_eq!(client.answer("GET").await.status, 200);
+}

@@ -2,6 +2,7 @@
 
 use crate::harness::http2::serve;
 use crate::harness::{Authority, Backend, Client, Http2Backend, Reply, Sidecar};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -282,4 +283,68 @@ async fn t1_ipv6_and_ipv4_names_reach_the_backend() {
     // localhost may be ::1 first, where nobody listens.
     let sidecar = Sidecar::before(&format!("http://localhost:{port}"), &[]).await;
     assert_eq!(Client::to(&sidecar.address).await.request("GET", "/", &[]).await.status, 200);
+}
+
+/// A backend that refuses an upload and hangs up, as Node and many others do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t6_an_early_refusal_survives_the_backends_hanging_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 200]).await;
+                let _ = stream.write_all(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig").await;
+            });
+        }
+    });
+    let sidecar = Sidecar::before(&address, &[]).await;
+    let mut seen = BTreeMap::<u16, usize>::new();
+    for _ in 0..30 {
+        let stream = TcpStream::connect(&sidecar.address).await.unwrap();
+        let (read, mut write) = stream.into_split();
+        let sending = tokio::spawn(async move {
+            let _ = write.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n").await;
+            for _ in 0..200 {
+                if write.write_all(&[b'x'; 100_000]).await.is_err() {
+                    break;
+                }
+            }
+            write
+        });
+        let mut client = Client::over(tokio::io::join(read, tokio::io::sink()));
+        *seen.entry(client.try_answer("POST").await.map_or(0, |answer| answer.status)).or_default() += 1;
+        sending.abort();
+    }
+    assert!(seen.keys().all(|status| *status == 413), "{seen:?}");
+}
+
+/// A coding that was taken off the head is still on the body.
+#[tokio::test]
+async fn t3_an_answer_with_another_transfer_coding_is_not_passed_as_plain() {
+    let reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\n\x1f_zip\r\n0\r\n\r\n";
+    let backend = Backend::start(move |_| Reply::raw(reply)).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    assert_eq!(sidecar.get("/", "").await.status, 502);
+}
+
+#[tokio::test]
+async fn t3_204_has_no_length() {
+    let backend = Backend::start(move |_| Reply::raw("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n").then_close()).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let old = sidecar.get("/", "").await;
+    let new = crate::harness::Http2::to(&sidecar.address).await.get("http://a/", &[]).await;
+    let new = new.map(|whole| whole.field("content-length").map(str::to_owned)).map_err(|error| error.to_string());
+    assert_eq!((old.field("content-length"), new), (None, Ok(None)));
+}
+
+#[tokio::test]
+async fn t1_trailers_do_not_cost_a_connection() {
+    let reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n";
+    let backend = Backend::start(move |_| Reply::raw(reply)).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    for _ in 0..5 {
+        sidecar.client().await.request("GET", "/", &[("TE", "trailers"), ("Connection", "TE")]).await;
+    }
+    assert_eq!(backend.connections(), 1);
 }

@@ -32,8 +32,8 @@ const _: () = assert!(CONNECTION_WINDOW as usize >= MOST_STREAMS * STREAM_WINDOW
 /// A backend that does not answer a ping within this is gone.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// hyper reads at least this much at once.
-const LEAST_BUFFER: usize = 64 * 1024;
+/// hyper reads this much of a body at once; it and its like in hyper are what a slow reader holds.
+const READ_BUFFER: usize = 32 * 1024;
 
 /// Where the backend is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl Connector {
             .preserve_header_case(true)
             .max_headers(self.max_fields)
             .max_header_size(self.max_head)
-            .max_buf_size(self.max_head.max(LEAST_BUFFER))
+            .max_buf_size(self.max_head.max(READ_BUFFER))
             .handshake(TokioIo::new(io))
             .await
             .map_err(io::Error::other)?;

@@ -153,7 +153,8 @@ async fn t4_slow_readers_cost_little_each() {
         client.bytes(1024).await;
     }
     let each = (process.peak_memory() - before) / READERS;
-    assert!(each < 256 * 1024, "{each} bytes each");
+    // What hyper reads at once, up to SLIDECAR_UPSTREAM_MAX_HEAD, in each of the places that it passes.
+    assert!(each < 384 * 1024, "{each} bytes each");
 }
 
 /// Logs that cannot be written stop no request.

@@ -218,6 +218,10 @@ async fn t4_an_answers_head_has_its_limits() {
         }
         head + "\r\n"
     };
+    // The default is 64 KiB, whatever hyper reads at once.
+    let large = fields(100, 600);
+    let backend = Backend::start(move |_| Reply::raw(large.clone())).await;
+    assert_eq!(Sidecar::before(&backend.address, &[]).await.get("/", "").await.status, 200);
     for (count, length, status) in [(50, 10, 200), (51, 10, 502), (40, 200, 200), (43, 200, 502)] {
         let reply = fields(count, length);
         let backend = Backend::start(move |_| Reply::raw(reply.clone())).await;

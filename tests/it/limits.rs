@@ -164,3 +164,73 @@ async fn t4_a_close_takes_no_answer_with_it() {
     let rest = client.rest().await;
     assert!(rest.len() + 1024 > SIZE, "{} bytes of {SIZE}", rest.len());
 }
+
+/// A body that comes in drops is no body that stops.
+#[tokio::test]
+async fn t4_a_body_that_moves_is_not_cut() {
+    let backend = Backend::saying("200 OK", &[], "whole").await;
+    let sidecar = Sidecar::before(&backend.address, &[("SLIDECAR_BODY_IDLE_TIMEOUT", "900ms")]).await;
+    let mut client = sidecar.client().await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n").await;
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        client.send("x").await;
+    }
+    assert_eq!(client.answer("POST").await.text(), "whole");
+}
+
+/// A backend that takes its time is not the client's fault.
+#[tokio::test]
+async fn t4_a_backend_that_does_not_read_is_waited_for() {
+    const SIZE: usize = 20 * 1024 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let sidecar = Sidecar::before(&address, &[("SLIDECAR_BODY_IDLE_TIMEOUT", "600ms")]).await;
+    tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt as _;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1800)).await;
+        let (mut buffer, mut left) = (vec![0; 1024 * 1024], SIZE);
+        while left > 0 {
+            left = left.saturating_sub(stream.read(&mut buffer).await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole").await.unwrap();
+        let _ = stream.read(&mut buffer).await;
+    });
+    // The kernel would take a whole answer's worth of patience for a client that waits for it: none does here.
+    let (read, mut write) = tokio::net::TcpStream::connect(&sidecar.address).await.unwrap().into_split();
+    let sending = tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt as _;
+        write.write_all(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes()).await.unwrap();
+        write.write_all(&vec![b'x'; SIZE]).await.unwrap();
+        write
+    });
+    let mut client = Client::over(tokio::io::join(read, tokio::io::sink()));
+    assert_eq!(client.answer("POST").await.text(), "whole");
+    drop(sending.await);
+}
+
+#[tokio::test]
+async fn t4_so_many_idle_connections_to_the_backend_are_kept() {
+    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+    let held = std::sync::Arc::clone(&gate);
+    let backend = Backend::start(move |_| crate::harness::Reply::ok().held_by(&held)).await;
+    let sidecar = Sidecar::before(&backend.address, &[("SLIDECAR_UPSTREAM_MAX_IDLE", "1")]).await;
+    for connections in [3, 5] {
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            let mut client = sidecar.client().await;
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            clients.push(client);
+        }
+        let asked = if connections == 3 { 3 } else { 6 };
+        while backend.requests().len() < asked {
+            tokio::task::yield_now().await;
+        }
+        gate.notify_waiters();
+        for client in &mut clients {
+            assert_eq!(client.answer("GET").await.status, 200);
+        }
+        assert_eq!(backend.connections(), connections, "one of three is kept");
+    }
+}

@@ -133,6 +133,22 @@ async fn t1_declared_trailers_pass() {
     assert!(text.to_ascii_lowercase().ends_with("2\r\nhi\r\n0\r\nx-sum: 7\r\n\r\n"), "{text:?}");
 }
 
+/// What belongs into a head is taken out of trailers, announced or not.
+#[tokio::test]
+async fn t1_trailers_that_belong_into_a_head_go_nowhere() {
+    let reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Set-Cookie, WWW-Authenticate\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\nWWW-Authenticate: x\r\n\r\n";
+    let backend = Backend::start(move |_| Reply::raw(reply)).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let mut client = sidecar.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE, close\r\nTrailer: X-Sum, Cookie\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\nCookie: session=dead\r\n\r\n")
+        .await;
+    let answer = String::from_utf8(client.rest().await).unwrap().to_ascii_lowercase();
+    assert!(answer.contains("\r\nx-sum: 7\r\n") && !answer.contains("\r\nwww-authenticate"), "{answer}");
+    let request = backend.request().to_ascii_lowercase();
+    assert!(request.contains("\r\nx-sum: 7\r\n") && !request.contains("\r\ncookie"), "{request}");
+}
+
 #[tokio::test]
 async fn t1_a_body_of_unknown_length_goes_with_any_method() {
     let backend = Backend::saying("200 OK", &[], "x").await;

@@ -254,3 +254,40 @@ async fn w1_http_1_0_upgrades_nothing() {
     client.send("GET /socket HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
     assert_eq!(client.answer("GET").await.status, 200);
 }
+
+/// RFC 6455 §5.1: what a client says is masked, and slidecar is the backend's client. Whoever has said goodbye hears no other.
+#[tokio::test]
+async fn w2_the_backend_hears_the_farewell_too() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    for has_said_goodbye in [false, true] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sidecar = Sidecar::before(&listener.local_addr().unwrap().to_string(), &[CLOSE]).await;
+        let session = format!("session={}", session_token(NOW, NOW + TTL));
+        let opening = tokio::spawn(async move { (open(&sidecar, &session).await, sidecar) });
+        let (mut backend, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            backend.read_buf(&mut head).await.unwrap();
+        }
+        backend.write_all(accepting("upgrade: websocket").bytes.as_slice()).await.unwrap();
+        let (mut client, sidecar) = opening.await.unwrap();
+        let goodbye = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+        if has_said_goodbye {
+            client.send(goodbye).await;
+            backend.read_exact(&mut [0; 8]).await.unwrap();
+        }
+        sidecar.pass(TTL + 301);
+        let mut seen = Vec::new();
+        tokio::time::timeout(Duration::from_secs(3), backend.read_to_end(&mut seen)).await.expect("it ends").unwrap();
+        let expected: &[u8] = if has_said_goodbye { &[] } else { &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf0] };
+        assert_eq!(seen, expected);
+    }
+}
+
+#[tokio::test]
+async fn w1_a_101_to_something_else_is_no_tunnel() {
+    let backend = Backend::start(|_| Reply::raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n")).await;
+    let sidecar = Sidecar::before(&backend.address, &[]).await;
+    let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+    assert_eq!(sidecar.client().await.request("GET", "/", &upgrade).await.status, 502);
+}

@@ -129,7 +129,10 @@ async fn read_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<St
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name).map(|value| value.trim().to_owned()));
     let end = if field("transfer-encoding:").is_some_and(|coding| coding == "chunked") {
         loop {
-            if unread[head..].windows(5).any(|window| window == b"0\r\n\r\n") {
+            let body = &unread[head..];
+            // The last chunk, and trailers if there are any.
+            let has_last = body.starts_with(b"0\r\n") || body.windows(5).any(|window| window == b"\r\n0\r\n");
+            if has_last && body.ends_with(b"\r\n\r\n") {
                 break unread.len();
             }
             fill(stream, unread).await?;

@@ -352,3 +352,26 @@ async fn t1_trailers_do_not_cost_a_connection() {
     }
     assert_eq!(backend.connections(), 1);
 }
+
+/// Accepted by the kernel, and then nothing: the handshake belongs to making a connection.
+#[tokio::test]
+async fn t4_a_connection_that_is_not_made_in_time_is_502() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    for (patience, is_late) in [("300ms", false), ("2s", true)] {
+        let sidecar = Sidecar::before(&address, &[("SLIDECAR_UPSTREAM_CONNECT_TIMEOUT", patience)]).await;
+        let answer = tokio::time::timeout(Duration::from_secs(1), sidecar.get("/", "")).await;
+        assert_eq!(answer.ok().map(|answer| answer.status), (!is_late).then_some(502), "{patience}");
+    }
+}
+
+/// A tunnel has a connection of its own, of HTTP/1.1, even where the backend would rather speak HTTP/2.
+#[tokio::test]
+async fn w1_a_tunnel_to_a_backend_that_could_speak_http2() {
+    let authority = Authority::new();
+    let address = tls_backend(&authority, &["h2", "http/1.1"]).await;
+    let sidecar = Sidecar::before(&address, &[("SLIDECAR_UPSTREAM_CA", &authority.pem())]).await;
+    assert_eq!(sidecar.get("/", "").await.text(), "", "that one was HTTP/2");
+    let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+    assert_eq!(sidecar.client().await.request("GET", "/", &upgrade).await.text(), "hello", "and this one is not");
+}

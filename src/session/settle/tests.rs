@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::session::Surroundings;
-use crate::session::decide::{RequestFacts, decide};
+use crate::session::decide::{Forward, RequestFacts, decide};
 use crate::session::keys::{DirectSigner, Key, Signer, SigningFailed};
+use crate::session::outcome::Renewed;
 use crate::session::signs::{Method, Signs};
 use crate::session::testing::{NOW, Nobody, Setup, at};
 
@@ -64,4 +65,61 @@ fn p2_a_signature_that_cannot_be_made_leaves_the_request_alone() {
     let week = setup.token(&format!(r#"{{"sub":"a","iat":{NOW},"exp":{}}}"#, NOW + 604_800));
     let login = settled_by(&Broken, &setup, "", &format!("session={week}; Path=/; Max-Age=9"), 0);
     assert_eq!(login.lines, [Some(format!("session={week}; Path=/; Max-Age=604800").into_bytes())], "as long as it lives");
+}
+
+/// Legacy code that sends the cookie again sends what it got, which may be the token that was handed off to it.
+#[test]
+fn k3_a_token_that_was_handed_off_and_comes_back_is_no_login() {
+    let setup = Setup::new();
+    let around = Surroundings { ended: &Nobody, signer: &DirectSigner, learned: None };
+    let token = setup.token(&format!(r#"{{"sub":"a","iat":{NOW},"exp":{}}}"#, NOW + 7200));
+    let cookies = format!("session={token}");
+    let request = RequestFacts { cookies: cookies.as_bytes(), path: b"/", query: None, secure: false, signs: Signs::default() };
+    let verdict = decide(&setup.rules, &around, &request, at(7195));
+    let Forward::Cookies(sent) = &verdict.forward else { panic!("{:?}", verdict.forward) };
+    let sent = String::from_utf8(sent.clone()).unwrap();
+    assert_ne!(sent, cookies, "it was handed off");
+    for (value, outcome) in [(&sent, Outcome::Renewed(Renewed::Threshold)), (&cookies, Outcome::Renewed(Renewed::Threshold))] {
+        let line = format!("{value}; Path=/; Max-Age=9");
+        let lines = [line.as_bytes()];
+        let facts = ResponseFacts { status: 200, own: false, set_cookies: &lines, cache: CacheFacts::default(), clears_cookies: false };
+        let settlement = settle(&setup.rules, &around, &verdict, &facts, at(7196));
+        assert_eq!((settlement.outcome, settlement.added.len(), settlement.effects.len()), (outcome, 0, 0));
+    }
+}
+
+#[test]
+fn k6_only_a_companion_that_came_can_be_rejected() {
+    let setup = Setup::new();
+    let token = setup.token(&format!(r#"{{"sub":"a","iat":{NOW},"exp":{}}}"#, NOW + 7200));
+    let rejected = |cookies: &str| {
+        let around = Surroundings { ended: &Nobody, signer: &DirectSigner, learned: None };
+        let request = RequestFacts { cookies: cookies.as_bytes(), path: b"/", query: None, secure: false, signs: Signs::default() };
+        decide(&setup.rules, &around, &request, at(0)).events.contains(&Event::CompanionRejected)
+    };
+    let login = settled(&setup, "", &format!("session={token}; Path=/app; Max-Age=9"), 0);
+    let companion = login.added.iter().map(|line| std::str::from_utf8(line).unwrap()).find(|line| line.starts_with("session_s=")).unwrap();
+    let companion = companion.split(';').next().unwrap();
+    assert!(!rejected(&format!("session={token}")), "none came");
+    assert!(!rejected(&format!("session={token}; {companion}")), "a good one came");
+    assert!(rejected(&format!("session={token}; session_s=forged")));
+}
+
+/// What has outlived the absolute timeout is for no handler that would begin it anew; only a logout may still see it.
+#[test]
+fn q8_r1_an_expired_cookie_beyond_the_cap_reaches_logout_handlers_only() {
+    let mut setup = Setup::new();
+    setup.cap(Span::from_secs(8000));
+    let prefix = |path: &str| crate::session::paths::Prefix::new(path).unwrap();
+    setup.rules.paths.expired = vec![prefix("/refresh"), prefix("/logout")];
+    setup.rules.paths.logout = vec![prefix("/logout")];
+    let forwarded = |iat: i64, path: &str| {
+        let cookies = format!("session={}", setup.token(&format!(r#"{{"sub":"a","iat":{iat},"exp":{}}}"#, NOW - 10)));
+        let around = Surroundings { ended: &Nobody, signer: &DirectSigner, learned: None };
+        let request =
+            RequestFacts { cookies: cookies.as_bytes(), path: path.as_bytes(), query: None, secure: false, signs: Signs::default() };
+        decide(&setup.rules, &around, &request, at(0)).forward == Forward::AsItCame
+    };
+    assert_eq!((forwarded(NOW - 7000, "/refresh"), forwarded(NOW - 7000, "/logout"), forwarded(NOW - 7000, "/")), (true, true, false));
+    assert_eq!((forwarded(NOW - 9000, "/refresh"), forwarded(NOW - 9000, "/logout")), (false, true));
 }

@@ -21,7 +21,7 @@ use crate::session::settle::settle;
 use crate::session::time::{Span, UnixMillis};
 use crate::session::{Rules, Surroundings};
 use crate::upstream::{Upstream, UpstreamError};
-use http::{HeaderValue, Request, Response, StatusCode, Version, header, request, response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header, request, response};
 use hyper::body::Incoming;
 use std::any::Any;
 use std::sync::Arc;
@@ -199,8 +199,7 @@ impl Proxy {
         }
         let backend = is_tunnel.then(|| hyper::upgrade::on(&mut response));
         let (mut head, body) = response.into_parts();
-        // Another coding below the chunks would be lost with the field that names it.
-        if head.headers.get_all(header::TRANSFER_ENCODING).iter().flat_map(list).any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+        if is_compressed_on_the_way(&head.headers) {
             return Err(ProxyError::Upstream(UpstreamError::Broken));
         }
         // A response with both framings was read as chunked; a length that contradicts it must not go on. Nor may one of
@@ -275,6 +274,14 @@ impl Proxy {
             }
         }
     }
+}
+
+/// Whether the body is coded by what is taken off the head with the framing: the client could not read it. Nobody asked for
+/// such a coding, for `TE` went on as `trailers` only. What is no coding at all is passed on, as any client ignores it.
+fn is_compressed_on_the_way(headers: &HeaderMap) -> bool {
+    const CODINGS: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter().flat_map(list);
+    codings.any(|coding| CODINGS.iter().any(|known| coding.eq_ignore_ascii_case(known)))
 }
 
 /// What the log line says of a request, gathered on its way.

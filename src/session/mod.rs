@@ -15,6 +15,7 @@ pub mod cache;
 pub mod companion;
 pub mod cookie;
 pub mod decide;
+mod disguise;
 pub mod duration;
 pub mod effect;
 pub mod family;

@@ -5,9 +5,10 @@ use crate::config::Config;
 use crate::drain::{Drain, Stage, reached};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
-use crate::server::{Certificates, ServerSettings};
-use crate::upstream::Upstream;
-use crate::{admin, server};
+use crate::server::{Certificates, ServerSettings, Service, Worker};
+use crate::telemetry::AccessLog;
+use crate::upstream::{Upstream, UpstreamSettings};
+use crate::{admin, server, telemetry};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,8 +18,10 @@ use tokio::net::TcpListener;
 pub struct App {
     listener: TcpListener,
     admin_listener: TcpListener,
-    proxy: Arc<Proxy>,
+    /// One for each worker.
+    proxies: Vec<Arc<Proxy>>,
     metrics: Arc<Metrics>,
+    log: Arc<AccessLog>,
     settings: ServerSettings,
     certificates: Option<Arc<Certificates>>,
 }
@@ -62,14 +65,19 @@ impl App {
     /// Takes a listener that is bound already; binds the admin port.
     pub async fn with_listener(config: &Config, listener: TcpListener, clock: Arc<dyn Clock>) -> Result<Self, BindError> {
         let admin_listener = bind("SLIDECAR_ADMIN_LISTEN", config.ends.admin_listen).await?;
-        let upstream = Upstream::new(config.limits.upstream.clone());
         let metrics = Arc::new(Metrics::default());
-        let proxy = Proxy::new(config.proxy.clone(), upstream, clock, Arc::clone(&metrics));
+        let log = Arc::new(AccessLog::new(telemetry::access_lines()));
+        // Each worker has connections of its own; together they keep no more idle ones than was said.
+        let upstream =
+            UpstreamSettings { max_idle: config.limits.upstream.max_idle.div_ceil(config.workers), ..config.limits.upstream.clone() };
+        let first = Proxy::new(config.proxy.clone(), Upstream::new(upstream.clone()), clock, Arc::clone(&metrics), Arc::clone(&log));
+        let others = (1..config.workers).map(|_| first.for_another_worker(Upstream::new(upstream.clone()))).collect::<Vec<_>>();
         Ok(Self {
             listener,
             admin_listener,
-            proxy: Arc::new(proxy),
+            proxies: std::iter::once(first).chain(others).map(Arc::new).collect(),
             metrics,
+            log,
             settings: config.limits.server,
             certificates: config.ends.certificates.clone(),
         })
@@ -91,11 +99,16 @@ impl App {
     }
 
     /// Serves until `shutdown`, then drains; returns when nothing is in flight, or by the end of the drain.
+    /// What runs this is one of the workers; the others get threads of their own.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let drain = Drain::default();
+        let workers = self.workers(&drain);
+        let Some(proxy) = self.proxies.first() else { return };
+        let log = Arc::clone(&self.log);
+        let logging = tokio::spawn(async move { log.run().await });
         let admin = tokio::spawn(admin::serve(self.admin_listener, drain.clone(), self.metrics));
         let watching = self.certificates.clone().map(|certificates| tokio::spawn(certificates.watch()));
-        let streams = tokio::spawn(Arc::clone(&self.proxy).watch_streams());
+        let streams = tokio::spawn(Arc::clone(proxy).watch_streams());
         let limit = self.settings.drain;
         let stopping = async {
             shutdown.await;
@@ -104,23 +117,41 @@ impl App {
             std::future::pending().await
         };
         let mut ending = drain.watch();
-        let proxy = Arc::clone(&self.proxy);
+        let proxy = Arc::clone(proxy);
         let farewell = tokio::spawn(async move {
             reached(&mut ending, Stage::Ending).await;
             proxy.end_streams();
         });
         tokio::select! {
-            () = server::serve(self.listener, self.proxy, self.settings, self.certificates, drain.clone()) => {}
+            () = server::serve(self.listener, workers, self.settings.max_connections, drain.clone()) => {}
             () = stopping => {}
         }
-        for task in [streams, farewell] {
+        for task in [streams, farewell, logging] {
             task.abort();
         }
         admin.abort();
         if let Some(watching) = watching {
             watching.abort();
         }
+        self.log.flush();
         tracing::info!(event = "stopped");
+    }
+
+    fn workers(&self, drain: &Drain) -> Vec<Worker> {
+        let mut workers = Vec::new();
+        for proxy in &self.proxies {
+            let is_https = self.certificates.is_some();
+            let service = Service { proxy: Arc::clone(proxy), settings: self.settings, drain: drain.clone(), is_https };
+            if workers.is_empty() {
+                workers.push(Worker::here(service, self.certificates.clone()));
+                continue;
+            }
+            match Worker::elsewhere(service, self.certificates.clone()) {
+                Ok(worker) => workers.push(worker),
+                Err(error) => tracing::warn!(event = "worker_missing", error = %error, detail = "the others do its work"),
+            }
+        }
+        workers
     }
 }
 

@@ -23,7 +23,7 @@ pub fn run(vars: &dyn Vars) -> Exit {
     for warning in &config.warnings {
         tracing::warn!(event = "setting_warning", detail = warning);
     }
-    let runtime = match runtime(config.workers) {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("slidecar: cannot start threads: {error}");
@@ -49,8 +49,9 @@ pub fn report(rejected: &Rejected) -> Exit {
     Exit::Settings
 }
 
-pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+/// For the main thread, which is one of the workers.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 async fn serve(config: &Config) -> Exit {

@@ -225,7 +225,7 @@ fn cookie(r: &mut Reader<'_>) -> Option<CookieRules> {
             }
         }
     }
-    Some(CookieRules { name, attributes, persistence: persistence?, fallback: fallback? })
+    Some(CookieRules::new(name, attributes, persistence?, fallback?))
 }
 
 fn starts_with_ignore_case(text: &str, prefix: &str) -> bool {

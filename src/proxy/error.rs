@@ -65,7 +65,7 @@ impl ProxyError {
 
 /// The answer: RFC 9457 problem details, never stored.
 #[must_use]
-pub fn respond(error: &ProxyError, request_id: &str) -> Response<AnswerBody> {
+pub fn respond(error: &ProxyError, request_id: &impl std::fmt::Display) -> Response<AnswerBody> {
     let status = error.status();
     let body = serde_json::json!({
         "type": "about:blank",
@@ -73,7 +73,7 @@ pub fn respond(error: &ProxyError, request_id: &str) -> Response<AnswerBody> {
         "status": status.as_u16(),
         "detail": error.detail(),
         "reason": error.reason(),
-        "requestId": request_id,
+        "requestId": request_id.to_string(),
     });
     let mut response = Response::new(AnswerBody::own(body.to_string()));
     *response.status_mut() = status;

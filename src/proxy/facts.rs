@@ -7,6 +7,7 @@ use crate::session::decide::RequestFacts;
 use crate::session::settle::ResponseFacts;
 use crate::session::signs::{Method as Kind, Signs};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request, response};
+use std::borrow::Cow;
 
 pub const SESSION_PASSIVE: HeaderName = HeaderName::from_static("session-passive");
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
@@ -20,7 +21,7 @@ const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// All cookie fields as one string.
 #[must_use]
-pub fn cookies(headers: &HeaderMap) -> Vec<u8> {
+pub fn cookies(headers: &HeaderMap) -> Cow<'_, [u8]> {
     cookie::join(headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes))
 }
 
@@ -68,10 +69,11 @@ impl<'a> ResponseFields<'a> {
     }
 
     #[must_use]
-    pub fn facts(&self, own: bool) -> ResponseFacts<'_> {
+    pub fn facts<'b>(&'b self, request_path: &'b [u8], own: bool) -> ResponseFacts<'b> {
         let headers = &self.head.headers;
         let clears = headers.get_all(CLEAR_SITE_DATA).iter().flat_map(list);
         ResponseFacts {
+            request_path,
             status: self.head.status.as_u16(),
             own,
             set_cookies: &self.set_cookies,

@@ -12,16 +12,18 @@ use super::tunnel::{self, Terms};
 use crate::clock::{Clock, Stopwatch};
 use crate::endpoints::{Call, Endpoint, EndpointSettings};
 use crate::headers::{list, remove_hop_by_hop, retain};
-use crate::memory::{Memory, SignatureMemo};
+use crate::memory::{Memory, SignatureMemo, VerifiedTokens};
 use crate::metrics::Metrics;
 use crate::session::decide::{Forward, Verdict, decide};
+use crate::session::family::Family;
 use crate::session::misnamed::misnamed;
 use crate::session::outcome::{Dead, Outcome};
 use crate::session::settle::settle;
 use crate::session::time::{Span, UnixMillis};
 use crate::session::{Rules, Surroundings};
+use crate::telemetry::{AccessLog, Line};
 use crate::upstream::{Upstream, UpstreamError};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header, request, response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request, response};
 use hyper::body::Incoming;
 use std::any::Any;
 use std::sync::Arc;
@@ -31,18 +33,25 @@ use std::time::Duration;
 /// How often open streams are looked at: a session's end is seen this late at most.
 const STREAMS_EVERY: Duration = Duration::from_millis(250);
 
-/// Everything that a request needs.
+/// Everything that a request needs. Each worker has one of its own, so that workers wait for each other as little as may be.
 pub struct Proxy {
-    settings: ProxySettings,
+    process: Arc<Process>,
     upstream: Upstream,
+    verified: VerifiedTokens,
+}
+
+/// What all workers share.
+struct Process {
+    settings: ProxySettings,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    log: Arc<AccessLog>,
     memory: Memory,
     signatures: SignatureMemo,
     streams: Arc<Streams>,
     reporter: Reporter,
     /// Tells this process's requests from another's.
-    instance: String,
+    instance: u32,
     requests: AtomicU64,
     /// A token of some request verified: the key is the backend's.
     has_verified: AtomicBool,
@@ -70,115 +79,130 @@ pub enum Mode {
 }
 
 /// What the connection says about the client.
-#[derive(Clone, Debug, Default)]
-pub struct Peer {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peer<'a> {
     pub is_https: bool,
     /// What has to be kept for as long as a tunnel of this connection lives: its slot among the connections.
-    pub hold: Option<Arc<dyn Any + Send + Sync>>,
+    pub hold: Option<&'a Arc<dyn Any + Send + Sync>>,
 }
 
 impl Proxy {
     #[must_use]
-    pub fn new(settings: ProxySettings, upstream: Upstream, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(settings: ProxySettings, upstream: Upstream, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, log: Arc<AccessLog>) -> Self {
         let mut instance = [0; 4];
         // Without randomness the ids are merely less telling.
         let _ = aws_lc_rs::rand::fill(&mut instance);
         let streams = Arc::new(Streams::new(settings.streams, settings.rules.policy.buffer()));
-        Self {
+        let process = Process {
             settings,
-            upstream,
             clock,
             metrics,
+            log,
             memory: Memory::default(),
             signatures: SignatureMemo::default(),
             streams,
             reporter: Reporter::default(),
-            instance: crate::session::hash::hex(&instance),
+            instance: u32::from_be_bytes(instance),
             requests: AtomicU64::new(0),
             has_verified: AtomicBool::new(false),
-        }
+        };
+        Self { process: Arc::new(process), upstream, verified: VerifiedTokens::default() }
     }
 
-    /// Looks after the open streams, for ever.
+    /// The same for another worker, with connections and a memory of verified tokens of its own.
+    #[must_use]
+    pub fn for_another_worker(&self, upstream: Upstream) -> Self {
+        Self { process: Arc::clone(&self.process), upstream, verified: VerifiedTokens::default() }
+    }
+
+    /// Looks after the open streams of all workers, for ever.
     pub async fn watch_streams(self: Arc<Self>) {
+        let process = &self.process;
         loop {
             tokio::time::sleep(STREAMS_EVERY).await;
-            let outliving = if self.streams.is_empty() { 0 } else { self.streams.sweep(&self.memory, self.clock.now()) };
-            self.metrics.streams_outliving_session(outliving);
+            let outliving = if process.streams.is_empty() { 0 } else { process.streams.sweep(&process.memory, process.clock.now()) };
+            process.metrics.streams_outliving_session(outliving);
         }
     }
 
     /// Says goodbye to every open stream.
     pub fn end_streams(&self) {
-        self.streams.end_all();
+        self.process.streams.end_all();
     }
 
     /// Answers one request. Never fails: an error is an answer too.
-    pub async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<AnswerBody> {
+    pub async fn handle(&self, request: Request<Incoming>, peer: Peer<'_>) -> Response<AnswerBody> {
         let watch = Stopwatch::start();
-        let id = format!("{}-{:x}", self.instance, self.requests.fetch_add(1, Ordering::Relaxed));
-        let method = request.method().clone();
-        let path = request.uri().path().to_owned();
+        let process = &*self.process;
+        let id = RequestId { instance: process.instance, number: process.requests.fetch_add(1, Ordering::Relaxed) };
+        let (method, uri) = (request.method().clone(), request.uri().clone());
 
         let mut said = Said::default();
-        let response = match self.pass(request, peer, &mut said).await {
+        let response = match self.pass(request, &uri, peer, &mut said).await {
             Ok(response) => response,
             Err(error) => {
                 said.error = Some(error.reason());
                 respond(&error, &id)
             }
         };
-        self.count(&said, &path);
-        tracing::info!(
-            event = "request",
-            id,
-            method = method.as_str(),
-            path,
-            status = response.status().as_u16(),
-            decision = said.outcome.map(Outcome::decision),
-            reason = said.outcome.map(Outcome::reason),
-            family = said.family,
-            error = said.error,
-            observed = (self.settings.mode == Mode::Observe).then_some(true),
-            ms = watch.elapsed().as_millis(),
-        );
+        process.count(&said, uri.path());
+        process.log.write(&Line {
+            now: process.clock.now(),
+            id: &id,
+            method: method.as_str(),
+            path: uri.path(),
+            status: response.status().as_u16(),
+            outcome: said.outcome,
+            family: said.family,
+            error: said.error,
+            observed: process.settings.mode == Mode::Observe,
+            took: watch.elapsed(),
+        });
         response
     }
 
-    async fn pass(&self, request: Request<Incoming>, peer: Peer, said: &mut Said) -> Result<Response<AnswerBody>, ProxyError> {
+    async fn pass(
+        &self,
+        request: Request<Incoming>,
+        uri: &Uri,
+        peer: Peer<'_>,
+        said: &mut Said,
+    ) -> Result<Response<AnswerBody>, ProxyError> {
+        let process = &*self.process;
         // 1 gate
-        gate::check(&self.settings.gate, &request).map_err(ProxyError::Message)?;
+        gate::check(&process.settings.gate, &request).map_err(ProxyError::Message)?;
         let (mut head, body) = request.into_parts();
         // 2 own endpoint?
-        let endpoint = self.settings.endpoints.find(head.uri.path());
+        let endpoint = process.settings.endpoints.find(uri.path());
         // 3 facts
         let cookies = facts::cookies(&head.headers);
         let facts = facts::of_request(&head, &cookies, peer.is_https);
         // 4 now, 5 decide
-        let now = self.clock.now();
-        let learned = self.memory.learned();
-        let around = Surroundings { ended: &self.memory, signer: &self.signatures, learned: learned.as_ref() };
-        let mut verdict = decide(&self.settings.rules, &around, &facts, now);
+        let now = process.clock.now();
+        let learned = process.memory.learned();
+        let around =
+            Surroundings { ended: &process.memory, verified: &self.verified, signer: &process.signatures, learned: learned.as_ref() };
+        let mut verdict = decide(&process.settings.rules, &around, &facts, now);
         said.hear(&verdict);
-        self.reporter.report(&verdict.events, now);
-        self.memory.apply(&verdict.effects, now);
+        process.reporter.report(&verdict.events, now);
+        process.memory.apply(&verdict.effects, now);
         if verdict.outcome == Outcome::Anonymous
-            && !self.has_verified.load(Ordering::Relaxed)
-            && let Some(name) = misnamed(&self.settings.rules, &cookies, now)
+            && !process.has_verified.load(Ordering::Relaxed)
+            && let Some(name) = misnamed(&process.settings.rules, &cookies, now)
         {
-            self.reporter.misnamed(name, now);
+            process.reporter.misnamed(name, now);
         }
         if let Some(live) = &verdict.session {
-            self.streams.extend(&live.token.family, live.token.effective_exp().millis());
+            process.streams.extend(&live.token.family, live.token.effective_exp().millis());
         }
         if let Some(endpoint) = endpoint {
             // Only the backend's answers declare a logout by their path; ours say what they are.
             verdict.path.logout = false;
-            return Ok(self.answer(endpoint, &head, &verdict, &around, now, said));
+            return Ok(process.answer(endpoint, &head, &verdict, &around, now, said));
         }
         // 6 prepare
         let upgrade = tunnel::asked_for(&head);
-        match self.settings.mode {
+        match process.settings.mode {
             Mode::Enforce => {
                 if let Some(answer) = refuse(&verdict.forward)? {
                     return Ok(answer);
@@ -209,23 +233,25 @@ impl Proxy {
         }
         remove_hop_by_hop(&mut head.headers);
         // 8 settle, 9 finish
-        self.settle(&mut head, &verdict, &around, false, said);
-        let token = verdict.session.as_ref().map(|live| &live.token);
+        process.settle(&mut head, uri, &verdict, &around, false, said);
+        let token = verdict.session.as_ref().map(|live| &*live.token);
         if let (Some(backend), Some(client)) = (backend, client) {
             let protocol = upgrade.unwrap_or_else(|| HeaderValue::from_static("websocket"));
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             head.headers.insert(header::UPGRADE, protocol);
-            let terms = Terms { registration: self.streams.enter(token), idle: self.settings.tunnel_idle, hold: peer.hold };
+            let terms = Terms { registration: process.streams.enter(token), idle: process.settings.tunnel_idle, hold: peer.hold.cloned() };
             tokio::spawn(tunnel::run(client, backend, terms));
         }
         let body = if facts::is_event_stream(&head.headers) {
-            AnswerBody::Events(body, Box::new(self.streams.enter(token)))
+            AnswerBody::Events(body, Box::new(process.streams.enter(token)))
         } else {
             AnswerBody::Backend(body)
         };
         Ok(Response::from_parts(head, body))
     }
+}
 
+impl Process {
     fn answer(
         &self,
         endpoint: Endpoint,
@@ -239,15 +265,15 @@ impl Proxy {
         let (mut head, body) = self.settings.endpoints.answer(endpoint, &call).into_parts();
         // A call that was refused is no sign of a person.
         let own = !(endpoint.is_activity() && head.status.is_success());
-        self.settle(&mut head, verdict, around, own, said);
+        self.settle(&mut head, &call.head.uri, verdict, around, own, said);
         Response::from_parts(head, AnswerBody::own(body))
     }
 
     /// `own`: the answer is ours and says nothing about the session.
-    fn settle(&self, head: &mut response::Parts, verdict: &Verdict, around: &Surroundings<'_>, own: bool, said: &mut Said) {
+    fn settle(&self, head: &mut response::Parts, uri: &Uri, verdict: &Verdict, around: &Surroundings<'_>, own: bool, said: &mut Said) {
         let now = self.clock.now();
         let fields = ResponseFields::of(head);
-        let settlement = settle(&self.settings.rules, around, verdict, &fields.facts(own), now);
+        let settlement = settle(&self.settings.rules, around, verdict, &fields.facts(uri.path().as_bytes(), own), now);
         self.memory.apply(&settlement.effects, now);
         self.reporter.report(&settlement.events, now);
         if let (Outcome::Renewed(_), Some(live), Some(clock)) = (settlement.outcome, &verdict.session, &settlement.clock) {
@@ -284,18 +310,30 @@ fn is_compressed_on_the_way(headers: &HeaderMap) -> bool {
     codings.any(|coding| CODINGS.iter().any(|known| coding.eq_ignore_ascii_case(known)))
 }
 
+/// Unlike any other of this process, and hardly like one of another.
+struct RequestId {
+    instance: u32,
+    number: u64,
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}-{:x}", self.instance, self.number)
+    }
+}
+
 /// What the log line says of a request, gathered on its way.
 #[derive(Default)]
 struct Said {
     outcome: Option<Outcome>,
-    family: Option<String>,
+    family: Option<Family>,
     error: Option<&'static str>,
 }
 
 impl Said {
     fn hear(&mut self, verdict: &Verdict) {
         self.outcome = Some(verdict.outcome);
-        self.family = verdict.session.as_ref().map(|live| live.token.family.prefix());
+        self.family = verdict.session.as_ref().map(|live| live.token.family);
     }
 }
 

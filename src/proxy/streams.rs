@@ -6,6 +6,7 @@ use crate::session::time::{Span, UnixMillis, UnixSeconds};
 use crate::session::token::SessionToken;
 use crate::session::{Ended, Ending};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -35,9 +36,16 @@ pub struct Streams {
     mode: StreamMode,
     /// How long after its session's end a stream may live: the grace that the browser's timer has too.
     buffer: Span,
-    open: Mutex<HashMap<u64, Open>>,
+    registry: Mutex<Registry>,
     count: AtomicUsize,
     next: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    open: HashMap<u64, Open>,
+    /// By family: when its session ends, and how many streams it has.
+    ends: HashMap<[u8; 16], (UnixMillis, usize)>,
 }
 
 #[derive(Debug)]
@@ -51,7 +59,6 @@ struct Session {
     family: Family,
     subject: Option<Subject>,
     origin: Option<UnixSeconds>,
-    ends: UnixMillis,
 }
 
 /// One stream's place; dropping it says that the stream has ended.
@@ -66,7 +73,7 @@ pub struct Registration {
 impl Streams {
     #[must_use]
     pub fn new(mode: StreamMode, buffer: Span) -> Self {
-        Self { mode, buffer, open: Mutex::default(), count: AtomicUsize::new(0), next: AtomicU64::new(0) }
+        Self { mode, buffer, registry: Mutex::default(), count: AtomicUsize::new(0), next: AtomicU64::new(0) }
     }
 
     /// A stream opens, with a session or without.
@@ -74,13 +81,15 @@ impl Streams {
     pub fn enter(self: &Arc<Self>, token: Option<&SessionToken>) -> Registration {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, end) = oneshot::channel();
-        let session = token.map(|token| Session {
-            family: token.family,
-            subject: token.subject,
-            origin: token.origin,
-            ends: token.effective_exp().millis(),
-        });
-        self.lock().insert(id, Open { session, end: Some(sender) });
+        let session = token.map(|token| Session { family: token.family, subject: token.subject, origin: token.origin });
+        let mut registry = self.lock();
+        if let Some(token) = token {
+            let (ends, streams) = registry.ends.entry(*token.family.id()).or_insert((UnixMillis::new(0), 0));
+            *ends = token.effective_exp().millis().max(*ends);
+            *streams += 1;
+        }
+        registry.open.insert(id, Open { session, end: Some(sender) });
+        drop(registry);
         self.count.fetch_add(1, Ordering::Relaxed);
         Registration { id, streams: Arc::clone(self), end }
     }
@@ -95,22 +104,24 @@ impl Streams {
         if self.is_empty() {
             return;
         }
-        for session in self.lock().values_mut().filter_map(|open| open.session.as_mut()).filter(|session| session.family == *family) {
-            session.ends = session.ends.max(ends);
+        if let Some((known, _)) = self.lock().ends.get_mut(family.id()) {
+            *known = ends.max(*known);
         }
     }
 
     /// Ends what has to end; answers how many live on beyond their session.
     pub fn sweep(&self, ended: &dyn Ended, now: UnixMillis) -> usize {
         let mut outliving = 0_usize;
-        for open in self.lock().values_mut() {
+        let Registry { open, ends } = &mut *self.lock();
+        for open in open.values_mut() {
             let Some(session) = &open.session else { continue };
+            let Some((ends, _)) = ends.get(session.family.id()) else { continue };
             let ending: Option<Ending> = ended.ended(&session.family, session.subject.as_ref(), session.origin, now);
-            if now < session.ends && ending.is_none() {
+            if now < *ends && ending.is_none() {
                 continue;
             }
             outliving += 1;
-            let is_due = ending.is_some() || now >= session.ends.plus(self.buffer);
+            let is_due = ending.is_some() || now >= ends.plus(self.buffer);
             if self.mode == StreamMode::Close && is_due {
                 say(open, Farewell::SessionOver);
             }
@@ -120,11 +131,11 @@ impl Streams {
 
     /// Ends all of them.
     pub fn end_all(&self) {
-        self.lock().values_mut().for_each(|open| say(open, Farewell::GoingAway));
+        self.lock().open.values_mut().for_each(|open| say(open, Farewell::GoingAway));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,9 +145,21 @@ fn say(open: &mut Open, farewell: Farewell) {
     }
 }
 
+impl Registry {
+    fn leave(&mut self, id: u64) {
+        let Some(Open { session: Some(session), .. }) = self.open.remove(&id) else { return };
+        if let Entry::Occupied(mut family) = self.ends.entry(*session.family.id()) {
+            family.get_mut().1 -= 1;
+            if family.get().1 == 0 {
+                family.remove();
+            }
+        }
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.streams.lock().remove(&self.id);
+        self.streams.lock().leave(self.id);
         self.streams.count.fetch_sub(1, Ordering::Relaxed);
     }
 }

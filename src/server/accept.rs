@@ -1,10 +1,7 @@
 //! From a listening socket to connections.
 
-use super::connection::{Service, talk};
-use super::socket::Socket;
-use super::{Certificates, ServerSettings};
+use super::workers::Worker;
 use crate::drain::{Drain, Stage, reached};
-use crate::proxy::Proxy;
 use socket2::SockRef;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,51 +16,25 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const MOST_UNSENT: u32 = 128 * 1024;
 
 /// Serves until the drain is through; every connection has ended or was ended then.
-pub async fn serve(
-    listener: TcpListener,
-    proxy: Arc<Proxy>,
-    settings: ServerSettings,
-    certificates: Option<Arc<Certificates>>,
-    drain: Drain,
-) {
+pub async fn serve(listener: TcpListener, workers: Vec<Worker>, max_connections: usize, drain: Drain) {
     tune(&listener);
     // Whoever holds a sender is in flight; the receiver hears when nobody does.
     let (in_flight, mut all_gone) = mpsc::channel::<()>(1);
-    let slots = Arc::new(Semaphore::new(settings.max_connections));
+    let slots = Arc::new(Semaphore::new(max_connections));
     let mut closing = drain.watch();
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &slots) => accepted,
             () = reached(&mut closing, Stage::Closing) => break,
         };
-        let (stream, slot) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(event = "accept_failed", error = %error);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true); // Only slower without.
-        let (stream, presence) = Socket::new(stream);
         // A connection that becomes a tunnel keeps its slot, and counts as in flight, for as long as the tunnel lives.
-        let hold = Arc::new((in_flight.clone(), slot));
-        let service =
-            Service { proxy: Arc::clone(&proxy), settings, drain: drain.clone(), is_https: certificates.is_some(), presence, hold };
-        match &certificates {
-            None => drop(tokio::spawn(talk(stream, None, service))),
-            Some(certificates) => {
-                let handshake = certificates.acceptor().accept(stream);
-                tokio::spawn(async move {
-                    let stream = match tokio::time::timeout(settings.tls_handshake.to_std(), handshake).await {
-                        Ok(Ok(stream)) => stream,
-                        Ok(Err(error)) => return tracing::debug!(event = "tls_handshake_failed", error = %error),
-                        Err(_) => return tracing::debug!(event = "tls_handshake_failed", error = "it took too long"),
-                    };
-                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    talk(stream, Some(is_http2), service).await;
-                });
-            }
+        let begun = accepted.and_then(|(stream, slot)| match workers.iter().min_by_key(|worker| worker.load()) {
+            Some(worker) => worker.take(stream, (in_flight.clone(), slot)),
+            None => Err(std::io::Error::other("there are no workers")),
+        });
+        if let Err(error) = begun {
+            tracing::warn!(event = "accept_failed", error = %error);
+            tokio::time::sleep(ACCEPT_PAUSE).await;
         }
     }
     drop((listener, in_flight));

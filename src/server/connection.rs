@@ -1,7 +1,7 @@
 //! One client's connection: which HTTP it speaks, and its requests.
 
 use super::ServerSettings;
-use super::deadline::{Busy, DeadlineIo, Deadlines, Progress, Reset};
+use super::deadline::{Busy, DeadlineIo, Deadlines, Progress, Wire};
 use super::pump::{Pumped, pump};
 use super::socket::Presence;
 use crate::drain::{Drain, Stage, reached};
@@ -15,11 +15,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::any::Any;
 use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// What a client that speaks HTTP/2 by prior knowledge says first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -45,56 +46,39 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How often it is asked whether a client to whom nobody listens is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// What every connection needs.
-#[derive(Clone)]
+/// What every connection of a worker needs.
 pub struct Service {
     pub proxy: Arc<Proxy>,
     pub settings: ServerSettings,
     pub drain: Drain,
     pub is_https: bool,
-    pub presence: Presence,
-    /// Kept for as long as anything of the connection lives.
-    pub hold: Arc<dyn Any + Send + Sync>,
 }
 
+/// What the requests of one connection share.
+struct Connection {
+    service: Arc<Service>,
+    progress: Progress,
+    presence: Presence,
+    hold: Hold,
+}
+
+/// Kept for as long as a connection lives, or the tunnel that it became.
+pub type Hold = Arc<dyn Any + Send + Sync>;
+
 /// Talks until the connection ends. `is_http2` is what TLS agreed on; without TLS the first bytes tell.
-pub async fn talk<T>(io: T, is_http2: Option<bool>, service: Service)
-where
-    T: AsyncRead + AsyncWrite + Reset + Send + Unpin + 'static,
-{
+pub async fn talk<T: Wire>(io: T, is_http2: Option<bool>, service: Arc<Service>, presence: Presence, hold: Hold) {
     let settings = &service.settings;
-    let progress = Progress::new();
     let deadlines =
         Deadlines { first_byte: settings.first_byte, head: settings.head, keepalive: settings.keepalive, unread: settings.unread };
-    let mut io = DeadlineIo::new(io, progress.clone(), deadlines);
-    let is_http2 = match is_http2 {
-        Some(known) => known,
-        None => {
-            let found = tokio::select! {
-                found = begins_with_preface(&mut io) => found,
-                () = unused_for_good(&service.drain, Stage::Closing, &progress) => return,
-            };
-            match found {
-                Ok(found) => found,
-                Err(error) => return tracing::debug!(event = "connection_ended", error = %error),
-            }
-        }
-    };
-    let ended = if is_http2 {
-        progress.multiplex();
-        http2(io, &progress, service).await
-    } else {
-        http1(io, &progress, service).await
-    };
-    if let Err(error) = ended {
+    let progress = Progress::new();
+    let io = DeadlineIo::new(io, progress.clone(), deadlines);
+    let connection = Arc::new(Connection { service, progress, presence, hold });
+    if let Err(error) = connection.serve(io, is_http2).await {
         tracing::debug!(event = "connection_ended", error = %error);
     }
 }
 
-async fn begins_with_preface<T>(io: &mut DeadlineIo<T>) -> std::io::Result<bool>
-where
-    T: AsyncRead + Reset + Unpin,
-{
+async fn begins_with_preface<T: Wire>(io: &mut DeadlineIo<T>) -> std::io::Result<bool> {
     let mut first = BytesMut::with_capacity(FIRST_READ);
     let is_preface = loop {
         if io.read_buf(&mut first).await? == 0 {
@@ -108,110 +92,144 @@ where
             break true;
         }
     };
-    io.replay(first);
+    io.replay(first.freeze());
     Ok(is_preface)
 }
 
-/// Ends when a stopping process may close a connection that waits for a request. One that never carried any has just been
-/// opened, perhaps because another answer said goodbye: its first request is on its way.
-async fn unused_for_good(drain: &Drain, stage: Stage, progress: &Progress) {
-    reached(&mut drain.watch(), stage).await;
-    if progress.begun() == 0 {
-        tokio::time::sleep(FRESH).await;
-    }
-}
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Ends when the client went away while an answer was being made and nobody listened: hyper does not read on as long as
-/// it holds bytes of a next request, so it does not see the end that follows them.
-async fn deserted(presence: &Presence, progress: &Progress) {
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        if progress.is_unheard() && presence.is_gone().await {
-            return;
+impl Connection {
+    /// From one time of waiting to the next. Only while there is something to do are there buffers; most connections wait,
+    /// and what waits should be small.
+    async fn serve<T: Wire>(self: &Arc<Self>, mut io: DeadlineIo<T>, mut is_http2: Option<bool>) -> Result<(), BoxError> {
+        loop {
+            tokio::select! {
+                readable = io.readable() => readable?,
+                () = self.unused_for_good(Stage::Closing) => return Ok(io.shutdown().await?),
+            }
+            let speaks_http2 = match is_http2 {
+                Some(known) => known,
+                None => begins_with_preface(&mut io).await?,
+            };
+            is_http2 = Some(speaks_http2);
+            if speaks_http2 {
+                self.progress.multiplex();
+                return Ok(Box::pin(self.http2(io)).await?);
+            }
+            match Box::pin(self.http1(io)).await? {
+                Some(parked) => io = parked,
+                None => return Ok(()),
+            }
         }
     }
-}
 
-async fn http1<T>(io: DeadlineIo<T>, progress: &Progress, service: Service) -> hyper::Result<()>
-where
-    T: AsyncRead + AsyncWrite + Reset + Send + Unpin + 'static,
-{
-    let (drain, presence) = (service.drain.clone(), service.presence.clone());
-    let settings = service.settings;
-    let answering = service_fn(|request: Request<Incoming>| {
-        let (service, progress, busy) = (service.clone(), progress.clone(), progress.begin());
-        async move { Ok::<_, Infallible>(service.answer_http1(request, &progress, busy).await) }
-    });
-    let mut connection = std::pin::pin!(
-        http1::Builder::new()
+    /// Until the connection ends, or is quiet and can be parked.
+    async fn http1<T: Wire>(self: &Arc<Self>, io: DeadlineIo<T>) -> hyper::Result<Option<DeadlineIo<T>>> {
+        let settings = &self.service.settings;
+        let answering = service_fn(|request: Request<Incoming>| {
+            let (connection, busy) = (Arc::clone(self), self.progress.begin());
+            async move { Ok::<_, Infallible>(connection.answer_http1(request, busy).await) }
+        });
+        let mut connection = http1::Builder::new()
             .preserve_header_case(true)
             .max_headers(settings.max_fields)
             .max_buf_size(settings.max_head)
             .serve_connection(TokioIo::new(io), answering)
-            .with_upgrades()
-    );
-    let deserted = deserted(&presence, progress);
-    let serving = async {
+            .with_upgrades();
+        let talking = poll_fn(|context| {
+            let ended = Pin::new(&mut connection).poll(context);
+            if ended.is_pending() && self.progress.is_parking() {
+                // Nothing is under way, so hyper ends at once, and the socket does not hear of it.
+                Pin::new(&mut connection).graceful_shutdown();
+                return Pin::new(&mut connection).poll(context);
+            }
+            ended
+        });
         tokio::select! {
-            ended = connection.as_mut() => return ended,
-            () = unused_for_good(&drain, Stage::Closing, progress) => connection.as_mut().graceful_shutdown(),
+            biased;
+            ended = talking => ended?,
+            () = self.unused_for_good(Stage::Closing) => {
+                Pin::new(&mut connection).graceful_shutdown();
+                connection.await?;
+                return Ok(None);
+            }
+            () = self.deserted() => return Ok(None),
         }
+        if !self.progress.is_parking() {
+            return Ok(None);
+        }
+        Ok(connection.into_parts().map(|parts| {
+            let mut io = parts.io.into_inner();
+            io.replay(parts.read_buf);
+            io
+        }))
+    }
+
+    async fn http2<T: Wire>(self: &Arc<Self>, io: DeadlineIo<T>) -> hyper::Result<()> {
+        let settings = &self.service.settings;
+        let answering = service_fn(|request: Request<Incoming>| {
+            let (connection, busy) = (Arc::clone(self), self.progress.begin());
+            async move { Ok::<_, Infallible>(connection.answer_http2(request, busy).await) }
+        });
+        let mut connection = std::pin::pin!(
+            http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(settings.max_streams)
+                .max_header_list_size(u32::try_from(settings.max_head).unwrap_or(u32::MAX))
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_send_buf_size(SEND_BUFFER)
+                .max_pending_accept_reset_streams(MOST_RESETS)
+                .max_local_error_reset_streams(MOST_ERRORS)
+                .keep_alive_interval(PING_EVERY)
+                .keep_alive_timeout(PING_TIMEOUT)
+                .serve_connection(TokioIo::new(io), answering)
+        );
+        // GOAWAY is what `Connection: close` is to HTTP/1.1: said at once, so that clients go elsewhere while we still serve.
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = self.unused_for_good(Stage::Leaving) => {}
+            () = self.progress.idle_for(settings.keepalive) => {}
+        }
+        connection.as_mut().graceful_shutdown();
         connection.await
-    };
-    tokio::select! {
-        ended = serving => ended,
-        () = deserted => Ok(()),
-    }
-}
-
-async fn http2<T>(io: DeadlineIo<T>, progress: &Progress, service: Service) -> hyper::Result<()>
-where
-    T: AsyncRead + AsyncWrite + Reset + Send + Unpin + 'static,
-{
-    let drain = service.drain.clone();
-    let settings = service.settings;
-    let answering = service_fn(|request: Request<Incoming>| {
-        let (service, busy) = (service.clone(), progress.begin());
-        async move { Ok::<_, Infallible>(service.answer_http2(request, busy).await) }
-    });
-    let mut connection = std::pin::pin!(
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(settings.max_streams)
-            .max_header_list_size(u32::try_from(settings.max_head).unwrap_or(u32::MAX))
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(SEND_BUFFER)
-            .max_pending_accept_reset_streams(MOST_RESETS)
-            .max_local_error_reset_streams(MOST_ERRORS)
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .serve_connection(TokioIo::new(io), answering)
-    );
-    // GOAWAY is what `Connection: close` is to HTTP/1.1: said at once, so that clients go elsewhere while we still serve.
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = unused_for_good(&drain, Stage::Leaving, progress) => {}
-        () = progress.idle_for(settings.keepalive) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    connection.await
-}
-
-impl Service {
-    fn peer(&self) -> Peer {
-        Peer { is_https: self.is_https, hold: Some(Arc::clone(&self.hold)) }
     }
 
-    async fn answer_http1(&self, request: Request<Incoming>, progress: &Progress, busy: Busy) -> Response<Tracked> {
+    /// Ends when a stopping process may close a connection that waits for a request. One that never carried any has just
+    /// been opened, perhaps because another answer said goodbye: its first request is on its way.
+    async fn unused_for_good(&self, stage: Stage) {
+        reached(&mut self.service.drain.watch(), stage).await;
+        if self.progress.begun() == 0 {
+            tokio::time::sleep(FRESH).await;
+        }
+    }
+
+    /// Ends when the client went away while an answer was being made and nobody listened: hyper does not read on as long
+    /// as it holds bytes of a next request, so it does not see the end that follows them.
+    async fn deserted(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if self.progress.is_unheard() && self.presence.is_gone().await {
+                return;
+            }
+        }
+    }
+
+    fn peer(&self) -> Peer<'_> {
+        Peer { is_https: self.service.is_https, hold: Some(&self.hold) }
+    }
+
+    async fn answer_http1(&self, request: Request<Incoming>, busy: Busy) -> Response<Tracked> {
+        let (service, progress) = (&self.service, &self.progress);
         // Such a client takes the end of the connection for the end of the answer.
         let broken = (request.version() == Version::HTTP_10).then(|| progress.clone());
-        let mut response = self.proxy.handle(request, self.peer()).await;
+        let mut response = service.proxy.handle(request, self.peer()).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             busy.for_good();
             return response.map(|body| Tracked { body: Flow::Direct(body), busy: None, broken: None });
         }
-        if self.drain.stage() >= Stage::Leaving || progress.begun() >= self.settings.max_requests {
+        if service.drain.stage() >= Stage::Leaving || progress.begun() >= service.settings.max_requests {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response.map(|body| Tracked { body: Flow::Direct(body), busy: Some(busy), broken })
@@ -219,7 +237,7 @@ impl Service {
 
     async fn answer_http2(&self, request: Request<Incoming>, busy: Busy) -> Response<Tracked> {
         let is_head = request.method() == Method::HEAD;
-        let mut response = self.proxy.handle(request, self.peer()).await;
+        let mut response = self.service.proxy.handle(request, self.peer()).await;
         // hyper leaves bodies out for HTTP/1.1 only.
         if is_head && !response.body().is_end_stream() {
             if let Some(length) = response.body().size_hint().exact() {
@@ -227,7 +245,7 @@ impl Service {
             }
             *response.body_mut() = AnswerBody::own("");
         }
-        let unread = self.settings.unread.map(|span| span.to_std());
+        let unread = self.service.settings.unread.map(|span| span.to_std());
         response.map(|body| {
             let body = if body.is_end_stream() { Flow::Direct(body) } else { Flow::Pumped(pump(body, unread)) };
             Tracked { body, busy: Some(busy), broken: None }

@@ -1,7 +1,7 @@
 //! The clients' sockets: accept, TLS, which HTTP is spoken, deadlines, and a stop that loses nobody.
 //!
-//! In reading order: `accept` (from a listening socket to connections), `connection` (from a socket to answered
-//! requests), `deadline`, `pump` and `socket` (what hyper lets wait for ever), `tls` (certificates).
+//! In reading order: `accept` (from a listening socket to connections), `workers` (who talks to them), `connection` (from
+//! a socket to answered requests), `deadline`, `pump` and `socket` (what hyper lets wait for ever), `tls` (certificates).
 
 mod accept;
 mod connection;
@@ -9,9 +9,12 @@ mod deadline;
 mod pump;
 mod socket;
 mod tls;
+mod workers;
 
 pub use accept::serve;
+pub use connection::Service;
 pub use tls::{Certificates, Pem, TlsProblem};
+pub use workers::Worker;
 
 use crate::session::time::Span;
 

@@ -1,6 +1,6 @@
 //! A client's socket, which can be asked whether the client is still there while nobody reads from it.
 
-use super::deadline::Reset;
+use super::deadline::Wire;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -81,8 +81,12 @@ impl Socket {
     }
 }
 
-impl Reset for Socket {
+impl Wire for Socket {
     fn reset_on_close(&self) {
         let _ = self.0.set_zero_linger(); // Then it merely closes.
+    }
+
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_read_ready(context)
     }
 }

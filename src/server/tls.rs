@@ -1,12 +1,14 @@
 //! The certificate that clients see, and its renewal while connections live on.
 
-use super::deadline::Reset;
+use super::deadline::Wire;
 use super::socket::Socket;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -126,9 +128,14 @@ fn configured([chain, key]: &[Vec<u8>; 2]) -> Result<Arc<ServerConfig>, TlsProbl
     Ok(Arc::new(config))
 }
 
-impl Reset for TlsStream<Socket> {
+impl Wire for TlsStream<Socket> {
     /// Without `close_notify` a TLS client knows; the reset is for those that do not look.
     fn reset_on_close(&self) {
         self.get_ref().0.reset_on_close();
+    }
+
+    /// Whoever asks has read all that was decrypted.
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().0.poll_readable(context)
     }
 }

@@ -3,10 +3,12 @@
 
 use super::set_cookie::{LONGEST_MAX_AGE, SetCookie};
 use super::time::Span;
+use std::sync::Arc;
 
-/// Attributes but the lifetime, in order, as name and value. There is always a `Path`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attributes(Vec<(Vec<u8>, Vec<u8>)>);
+/// Attributes but the lifetime, in order, as name and value. There is always a `Path`. Every request copies them, so that
+/// costs nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes(Arc<Vec<(Vec<u8>, Vec<u8>)>>);
 
 impl Attributes {
     /// `Path=/; HttpOnly; SameSite=Lax`, and `Secure` where the request came over https.
@@ -20,7 +22,7 @@ impl Attributes {
     #[must_use]
     pub fn from_text(text: &[u8]) -> Self {
         let line = [b"c=v;", text].concat();
-        SetCookie::parse(&line).map_or_else(|| Self(Vec::new()), |line| Self::of(&line, b"/"))
+        SetCookie::parse(&line).map_or_else(Self::default, |line| Self::of(&line, b"/"))
     }
 
     /// As the backend set them. A line without a usable Path means the request's directory (RFC 6265bis §5.1.4);
@@ -32,7 +34,7 @@ impl Attributes {
             list.retain(|(name, _)| !name.eq_ignore_ascii_case(b"path"));
             list.insert(0, (b"Path".to_vec(), default_path(request_path).to_vec()));
         }
-        Self(list)
+        Self(Arc::new(list))
     }
 
     #[must_use]
@@ -67,7 +69,7 @@ impl Attributes {
 
     /// `; Name=Value` for each.
     pub fn write(&self, out: &mut Vec<u8>) {
-        for (name, value) in &self.0 {
+        for (name, value) in self.0.iter() {
             out.extend_from_slice(b"; ");
             out.extend_from_slice(name);
             if !value.is_empty() {
@@ -93,19 +95,19 @@ impl Attributes {
     #[must_use]
     pub fn for_companion(&self) -> Self {
         let reach = ["path", "domain", "secure", "samesite", "partitioned"];
-        let mut list = self.0.clone();
+        let mut list = self.0.to_vec();
         list.retain(|(name, _)| reach.iter().any(|kept| name.eq_ignore_ascii_case(kept.as_bytes())));
         list.push((b"HttpOnly".to_vec(), Vec::new()));
-        Self(list)
+        Self(Arc::new(list))
     }
 
     /// The same for what was logged out, which every path has to see: a login outside of C's path answers to it too.
     #[must_use]
     pub fn for_tombstones(&self) -> Self {
-        let mut companion = self.for_companion();
-        companion.0.retain(|(name, _)| !name.eq_ignore_ascii_case(b"path"));
-        companion.0.insert(0, (b"Path".to_vec(), b"/".to_vec()));
-        companion
+        let mut list = self.for_companion().0.to_vec();
+        list.retain(|(name, _)| !name.eq_ignore_ascii_case(b"path"));
+        list.insert(0, (b"Path".to_vec(), b"/".to_vec()));
+        Self(Arc::new(list))
     }
 
     /// As a setting would write them.

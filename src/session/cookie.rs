@@ -1,7 +1,11 @@
 //! The request's cookies, as bytes: finding one, taking one out, putting another value in its place.
 //! Every other cookie keeps its bytes and its order (rule Q1).
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+/// Room for the cookies of most requests.
+const USUAL_PAIRS: usize = 12;
 
 /// One `name=value` pair in a cookie string.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +32,20 @@ pub enum Edit {
 
 /// All `cookie` fields of a request as one string (RFC 9113 §8.2.3: HTTP/2 may split them).
 #[must_use]
-pub fn join<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    fields.collect::<Vec<_>>().join(&b"; "[..])
+pub fn join<'a>(mut fields: impl Iterator<Item = &'a [u8]>) -> Cow<'a, [u8]> {
+    let mut joined = Cow::Borrowed(fields.next().unwrap_or_default());
+    for field in fields {
+        let joined = joined.to_mut();
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(field);
+    }
+    joined
 }
 
 impl<'a> Cookies<'a> {
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Self {
-        let mut pairs = Vec::new();
+        let mut pairs = Vec::with_capacity(USUAL_PAIRS);
         let mut start = 0_usize;
         for part in text.split(|&byte| byte == b';') {
             let end = start.saturating_add(part.len());
@@ -159,8 +169,8 @@ mod tests {
     #[test]
     fn q1_fields_are_joined_before_anything_else() {
         let fields: [&[u8]; 3] = [b"a=1", b"s=2; b=3", b"c=4"];
-        assert_eq!(join(fields.into_iter()), b"a=1; s=2; b=3; c=4");
-        assert_eq!(join(std::iter::empty()), b"");
+        assert_eq!(&*join(fields.into_iter()), b"a=1; s=2; b=3; c=4");
+        assert_eq!(&*join(std::iter::empty()), b"");
     }
 
     #[test]

@@ -7,11 +7,12 @@ use super::effect::{Effect, TOMBSTONE_GRACE};
 use super::keys::KeyRole;
 use super::mint::{Minted, mint, renewed_exp};
 use super::outcome::{Dead as DeadWord, Event, Foreign, Outcome, Refused, Renewed};
-use super::paths::{PathFacts, Spelling, spelling};
+use super::paths::PathFacts;
 use super::signs::{Method, Signs};
 use super::time::{Span, UnixMillis};
-use super::token::{Dead, NotOurs, Reading, SessionToken, read};
+use super::token::{Dead, NotOurs, Reading, SessionToken, read_known};
 use super::{Ending, Rules, Surroundings};
+use std::sync::Arc;
 
 /// Signature checks per request; whoever sends more cookies of our name gets the rest removed unread.
 const MOST_CANDIDATES: usize = 4;
@@ -39,7 +40,7 @@ pub struct Verdict {
     pub outcome: Outcome,
     pub session: Option<Live>,
     /// A session that came, but is over: answers to other requests of its time may still be under way.
-    pub(super) over: Option<SessionToken>,
+    pub(super) over: Option<Arc<SessionToken>>,
     pub events: Vec<Event>,
     /// What is to be remembered, whatever the answer.
     pub effects: Vec<Effect>,
@@ -52,7 +53,6 @@ pub struct Verdict {
     /// What the settings say of C's attributes on this request.
     pub(super) configured: Attributes,
     pub(super) has_companion: bool,
-    pub(super) request_path: Vec<u8>,
 }
 
 /// How the request goes on.
@@ -73,7 +73,7 @@ pub enum Forward {
 /// A session that this request carries.
 #[derive(Debug)]
 pub struct Live {
-    pub token: SessionToken,
+    pub token: Arc<SessionToken>,
     pub due: Due,
     /// What went to the backend in place of C.
     pub(super) handed_off: Option<Minted>,
@@ -128,7 +128,7 @@ pub fn decide(rules: &Rules, around: &Surroundings<'_>, facts: &RequestFacts<'_>
 
     let mut events = found.events;
     let configured = rules.cookie.attributes_for(facts.secure);
-    let expected = around.learned.map_or_else(|| configured.clone(), |learned| learned.attributes.clone());
+    let expected = around.learned.map_or(configured, |learned| &learned.attributes).clone();
     let mut session = None;
     if let Some((place, token)) = found.session {
         let companion = companions.iter().find_map(|(_, value)| Companion::decode(value, &token.family, &rules.keys, now));
@@ -146,7 +146,7 @@ pub fn decide(rules: &Rules, around: &Surroundings<'_>, facts: &RequestFacts<'_>
         Some(live) => Outcome::Kept(live.due.kept()),
         None => found.outcome,
     };
-    let forward = if spelling(facts.path) == Spelling::Bad {
+    let forward = if path.bad {
         Forward::BadPath
     } else if path.protected && session.is_none() && !found.expired_goes_on {
         refuse(rules, facts, outcome)
@@ -168,19 +168,18 @@ pub fn decide(rules: &Rules, around: &Surroundings<'_>, facts: &RequestFacts<'_>
         now,
         tombstones,
         expected,
-        configured,
+        configured: configured.clone(),
         has_companion: !companions.is_empty(),
-        request_path: facts.path.to_vec(),
     }
 }
 
 /// What stands in the cookies named C.
 struct Found {
-    session: Option<(usize, SessionToken)>,
+    session: Option<(usize, Arc<SessionToken>)>,
     ambiguous: bool,
     /// A merely expired C that this path may still see.
     expired_goes_on: bool,
-    over: Option<SessionToken>,
+    over: Option<Arc<SessionToken>>,
     outcome: Outcome,
     edits: Vec<(usize, Edit)>,
     events: Vec<Event>,
@@ -213,7 +212,7 @@ impl Found {
                 found.edits.push((place, Edit::Remove));
                 continue;
             }
-            let reading = match read(rules, value, now) {
+            let reading = match read_known(rules, around.verified, value, now) {
                 Reading::Session(token) => match ending(around, tombstones, &token, now) {
                     None => Ok(token),
                     Some(dead) => {
@@ -221,7 +220,7 @@ impl Found {
                         if around.ended.ended(&token.family, token.subject.as_ref(), token.origin, now) == Some(Ending::LoggedOut) {
                             found.effects.push(Effect::End { family: token.family, until: token.exp.millis().plus(TOMBSTONE_GRACE) });
                         }
-                        found.over.get_or_insert(*token);
+                        found.over.get_or_insert(token);
                         Err((Outcome::Stripped(dead), false))
                     }
                 },
@@ -231,7 +230,7 @@ impl Found {
                     let merely = token.exp.millis() <= now && (path.logout || token.cap().is_none_or(|cap| now < cap.millis()));
                     let goes_on = path.expired && merely && ending(around, tombstones, &token, now).is_none();
                     found.expired_goes_on |= goes_on;
-                    found.over.get_or_insert(*token);
+                    found.over.get_or_insert(token);
                     Err((Outcome::Stripped(DeadWord::Expired), goes_on))
                 }
                 Reading::Dead(dead) => Err((Outcome::Stripped(word(&dead)), false)),
@@ -243,7 +242,7 @@ impl Found {
                 }
             };
             match (reading, &found.session) {
-                (Ok(token), None) => found.session = Some((place, *token)),
+                (Ok(token), None) => found.session = Some((place, token)),
                 (Ok(token), Some((_, first))) => {
                     found.ambiguous |= token.family != first.family;
                     others.push(place);
@@ -273,7 +272,7 @@ fn live(
     around: &Surroundings<'_>,
     facts: &RequestFacts<'_>,
     path: &PathFacts,
-    token: SessionToken,
+    token: Arc<SessionToken>,
     companion: Option<Companion>,
     ambiguous: bool,
     now: UnixMillis,
@@ -307,7 +306,7 @@ fn live(
     let known = companion.or_else(|| around.learned.cloned());
     let (attributes, persistent) = match known {
         Some(known) => (known.attributes, known.persistent),
-        None => (rules.cookie.attributes_for(facts.secure), true),
+        None => (rules.cookie.attributes_for(facts.secure).clone(), true),
     };
     Live { token, due, handed_off, attributes, persistent, from_companion }
 }
@@ -362,11 +361,13 @@ pub(super) const fn foreign(why: NotOurs) -> Foreign {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Forgetful;
     use crate::session::keys::DirectSigner;
     use crate::session::testing::{NOW, Nobody, Setup, at};
+    use crate::session::token::read;
 
     fn judged(setup: &Setup, cookies: &str, is_passive: bool, later: i64) -> Verdict {
-        let around = Surroundings { ended: &Nobody, signer: &DirectSigner, learned: None };
+        let around = Surroundings { ended: &Nobody, verified: &Forgetful, signer: &DirectSigner, learned: None };
         let signs = Signs { method: Method::Get, session_passive: is_passive.then_some(b"1"), ..Signs::default() };
         let facts = RequestFacts { cookies: cookies.as_bytes(), path: b"/", query: None, secure: false, signs };
         decide(&setup.rules, &around, &facts, at(later))
@@ -377,7 +378,7 @@ mod tests {
         let Forward::Cookies(cookies) = &verdict.forward else { panic!("{:?}", verdict.forward) };
         let value = cookies.strip_prefix(b"session=").unwrap();
         let Reading::Session(token) = read(&setup.rules, value, at(later)) else { panic!("no session went on") };
-        *token
+        Arc::unwrap_or_clone(token)
     }
 
     /// A backend that knows only the new key never sees the old one, and a passive request moves no clock.

@@ -1,7 +1,7 @@
 //! The session as such, through all its re-signed tokens. Revocation and logout name the family, never a token's
 //! text: every renewal makes a new text while the old one stays valid, and some signatures are malleable.
 
-use super::hash::{Hasher, hex};
+use super::hash::Hasher;
 use super::json::Object;
 use super::time::UnixSeconds;
 
@@ -51,10 +51,21 @@ impl Family {
         self.weak
     }
 
-    /// The first 8 hex digits, for logs.
+    /// Enough of it to find its lines in a log.
     #[must_use]
-    pub fn prefix(&self) -> String {
-        hex(&self.id[..4])
+    pub const fn prefix(&self) -> Prefix {
+        let [a, b, c, d, ..] = self.id;
+        Prefix(u32::from_be_bytes([a, b, c, d]))
+    }
+}
+
+/// The first 8 hex digits of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix(u32);
+
+impl std::fmt::Display for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}", self.0)
     }
 }
 

@@ -8,19 +8,22 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 const MAX_DEPTH: usize = 64;
+/// Room for the claims of most tokens.
+const USUAL_MEMBERS: usize = 8;
 
 /// An object's members in their order, as spans of the text they were read from.
 #[derive(Debug)]
 pub struct Object<'a> {
     text: &'a [u8],
-    members: Vec<Member>,
+    members: Vec<Member<'a>>,
     duplicates: bool,
     close: usize,
 }
 
 #[derive(Debug)]
-struct Member {
-    name: Vec<u8>,
+struct Member<'a> {
+    /// With its escapes undone.
+    name: Cow<'a, [u8]>,
     value: Range<usize>,
 }
 
@@ -65,7 +68,7 @@ impl<'a> Object<'a> {
 
     /// Name and value of every member, in order.
     pub fn members(&self) -> impl Iterator<Item = (&[u8], Value<'a>)> {
-        self.members.iter().map(|member| (member.name.as_slice(), Value(&self.text[member.value.clone()])))
+        self.members.iter().map(|member| (&*member.name, Value(&self.text[member.value.clone()])))
     }
 
     /// Where the closing brace stands: a member can be appended there.
@@ -90,10 +93,9 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn as_str(self) -> Option<Cow<'a, str>> {
         let inner = self.0.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        if inner.contains(&b'\\') {
-            String::from_utf8(unescape(inner)).ok().map(Cow::Owned)
-        } else {
-            std::str::from_utf8(inner).ok().map(Cow::Borrowed)
+        match unescape(inner) {
+            Cow::Borrowed(plain) => std::str::from_utf8(plain).ok().map(Cow::Borrowed),
+            Cow::Owned(plain) => String::from_utf8(plain).ok().map(Cow::Owned),
         }
     }
 
@@ -147,7 +149,7 @@ struct Lexer<'a> {
     duplicates: bool,
 }
 
-impl Lexer<'_> {
+impl<'a> Lexer<'a> {
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -170,11 +172,11 @@ impl Lexer<'_> {
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<Vec<Member>, NotAnObject> {
+    fn object(&mut self, depth: usize) -> Result<Vec<Member<'a>>, NotAnObject> {
         if !self.eat(b'{') {
             return Err(NotAnObject);
         }
-        let mut members: Vec<Member> = Vec::new();
+        let mut members: Vec<Member<'a>> = Vec::with_capacity(USUAL_MEMBERS);
         self.blanks();
         if self.eat(b'}') {
             return Ok(members);
@@ -299,7 +301,10 @@ impl Lexer<'_> {
 }
 
 /// Undoes the escapes of a checked string. Lone surrogates become their three-byte form, so that they still differ.
-fn unescape(text: &[u8]) -> Vec<u8> {
+fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'\\') {
+        return Cow::Borrowed(text);
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut at = 0_usize;
     while let Some(&byte) = text.get(at) {
@@ -333,7 +338,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
             other => out.push(other),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 fn push_code_point(out: &mut Vec<u8>, code: u32) {

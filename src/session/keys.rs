@@ -1,9 +1,14 @@
 //! Prepared keys. One key has exactly one algorithm; a token never chooses.
 
+use super::family::Family;
 use super::time::UnixSeconds;
 use aws_lc_rs::{constant_time, hmac};
-use jsonwebtoken::{DecodingKey, EncodingKey, crypto};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
+
+/// No signature is longer: RSA with a key of 8192 bits.
+pub const MOST_SIGNATURE: usize = 1024;
 
 /// Bytes that must never be printed: `Debug` shows nothing, memory is wiped on drop.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,8 +26,11 @@ pub enum Algorithm {
 pub struct Key {
     algorithm: Algorithm,
     id: Option<String>,
-    signing: EncodingKey,
-    verifying: DecodingKey,
+    /// Prepared once: the hash of its pads is half the cost of a short MAC.
+    hmac: hmac::Key,
+    /// The first segments that JWT libraries write for this key; a token that begins with one needs no reading of its
+    /// header.
+    usual_headers: Vec<String>,
     /// Authenticates what the browser carries for us (the companion cookie); derived, so that neither can stand for the other.
     companion: hmac::Key,
 }
@@ -42,8 +50,8 @@ pub enum KeyRole {
 
 /// Makes signatures. The shell may remember them (rule M4); the rules only see this.
 pub trait Signer: Send + Sync {
-    /// The base64url signature of `input` by `key`.
-    fn sign(&self, key: &Key, input: &str) -> Result<String, SigningFailed>;
+    /// The signature of `input`, a token of this family, by `key`.
+    fn sign(&self, key: &Key, family: &Family, input: &[u8]) -> Result<Vec<u8>, SigningFailed>;
 }
 
 /// Signs anew each time.
@@ -106,11 +114,11 @@ impl Algorithm {
         }
     }
 
-    const fn library(self) -> jsonwebtoken::Algorithm {
+    const fn library(self) -> hmac::Algorithm {
         match self {
-            Self::Hs256 => jsonwebtoken::Algorithm::HS256,
-            Self::Hs384 => jsonwebtoken::Algorithm::HS384,
-            Self::Hs512 => jsonwebtoken::Algorithm::HS512,
+            Self::Hs256 => hmac::HMAC_SHA256,
+            Self::Hs384 => hmac::HMAC_SHA384,
+            Self::Hs512 => hmac::HMAC_SHA512,
         }
     }
 }
@@ -127,9 +135,9 @@ impl Key {
         let companion = hmac::sign(&derivation, b"slidecar companion cookie v1");
         let key = Self {
             algorithm,
+            usual_headers: usual_headers(algorithm, id.as_deref()),
             id,
-            signing: EncodingKey::from_secret(bytes),
-            verifying: DecodingKey::from_secret(bytes),
+            hmac: hmac::Key::new(algorithm.library(), bytes),
             companion: hmac::Key::new(hmac::HMAC_SHA256, companion.as_ref()),
         };
         key.self_test().map(|()| key)
@@ -153,12 +161,15 @@ impl Key {
         mac
     }
 
-    fn sign(&self, input: &str) -> Result<String, SigningFailed> {
-        crypto::sign(input.as_bytes(), &self.signing, self.algorithm.library()).map_err(|_| SigningFailed)
+    fn sign(&self, input: &[u8]) -> Vec<u8> {
+        hmac::sign(&self.hmac, input).as_ref().to_vec()
     }
 
-    fn verifies(&self, input: &str, signature: &str) -> bool {
-        crypto::verify(signature, input.as_bytes(), &self.verifying, self.algorithm.library()).unwrap_or(false)
+    /// `signature` is base64url; compared in constant time.
+    fn verifies(&self, input: &[u8], signature: &[u8]) -> bool {
+        let mut decoded = [0; MOST_SIGNATURE];
+        let decoded = URL_SAFE_NO_PAD.decode_slice(signature, &mut decoded).ok().and_then(|length| decoded.get(..length));
+        decoded.is_some_and(|signature| hmac::verify(&self.hmac, input, signature).is_ok())
     }
 
     /// Whether this key may be tried on a token whose header says so.
@@ -167,9 +178,9 @@ impl Key {
     }
 
     fn self_test(&self) -> Result<(), KeyProblem> {
-        let probe = "slidecar.probe";
-        let signature = self.sign(probe).map_err(|_| KeyProblem::SelfTest)?;
-        if self.verifies(probe, &signature) && !self.verifies("slidecar.other", &signature) { Ok(()) } else { Err(KeyProblem::SelfTest) }
+        let probe = b"slidecar.probe";
+        let signature = URL_SAFE_NO_PAD.encode(self.sign(probe)).into_bytes();
+        if self.verifies(probe, &signature) && !self.verifies(b"slidecar.other", &signature) { Ok(()) } else { Err(KeyProblem::SelfTest) }
     }
 }
 
@@ -187,12 +198,18 @@ impl KeyRing {
 
     /// Which key, if any, verifies `input`; the header's `alg` and `kid` only ever exclude keys.
     #[must_use]
-    pub fn verify(&self, algorithm: &str, id: Option<&str>, input: &str, signature: &str, now: UnixSeconds) -> Option<KeyRole> {
+    pub fn verify(&self, algorithm: &str, id: Option<&str>, input: &[u8], signature: &[u8], now: UnixSeconds) -> Option<KeyRole> {
         let tries = |key: &Key| key.is_named_by(algorithm, id) && key.verifies(input, signature);
         if tries(&self.active) {
             return Some(KeyRole::Active);
         }
         self.previous_at(now).filter(|key| tries(key)).map(|_| KeyRole::Previous)
+    }
+
+    /// Whether the active key signed `input`, whose first segment is one that needs no reading.
+    #[must_use]
+    pub fn verifies_usual(&self, header: &[u8], input: &[u8], signature: &[u8]) -> bool {
+        self.active.usual_headers.iter().any(|usual| usual.as_bytes() == header) && self.active.verifies(input, signature)
     }
 
     /// Whether a companion's MAC is by a key of this ring; compares in constant time.
@@ -219,9 +236,26 @@ pub fn weakness(algorithm: Algorithm, secret: &Secret) -> Option<KeyProblem> {
     }
 }
 
+/// How JWT libraries spell the header: with `alg` before `typ` or after it, and `kid` at the end, the start or not at all.
+fn usual_headers(algorithm: Algorithm, id: Option<&str>) -> Vec<String> {
+    let alg = format!(r#""alg":"{}""#, algorithm.name());
+    let typ = r#""typ":"JWT""#;
+    let mut spellings = vec![format!("{alg},{typ}"), format!("{typ},{alg}"), alg.clone()];
+    if let Some(kid) = id.and_then(|id| serde_json::to_string(id).ok()).map(|id| format!(r#""kid":{id}"#)) {
+        spellings.extend([
+            format!("{alg},{typ},{kid}"),
+            format!("{alg},{kid},{typ}"),
+            format!("{alg},{kid}"),
+            format!("{typ},{alg},{kid}"),
+        ]);
+        spellings.extend([format!("{kid},{alg}"), format!("{kid},{typ},{alg}"), format!("{kid},{alg},{typ}")]);
+    }
+    spellings.iter().map(|spelling| URL_SAFE_NO_PAD.encode(format!("{{{spelling}}}"))).collect()
+}
+
 impl Signer for DirectSigner {
-    fn sign(&self, key: &Key, input: &str) -> Result<String, SigningFailed> {
-        key.sign(input)
+    fn sign(&self, key: &Key, _: &Family, input: &[u8]) -> Result<Vec<u8>, SigningFailed> {
+        Ok(key.sign(input))
     }
 }
 
@@ -279,9 +313,9 @@ mod tests {
 
     #[test]
     fn the_previous_key_verifies_until_its_end_and_only_where_its_id_fits() {
-        let signature = key(2, None).sign("a.b").unwrap();
+        let signature = URL_SAFE_NO_PAD.encode(key(2, None).sign(b"a.b"));
         let ring = KeyRing::new(key(1, Some("new")), Some((key(2, Some("old")), UnixSeconds::new(100))));
-        let role = |alg, id, now| ring.verify(alg, id, "a.b", &signature, UnixSeconds::new(now));
+        let role = |alg, id, now| ring.verify(alg, id, b"a.b", signature.as_bytes(), UnixSeconds::new(now));
         assert_eq!(role("HS256", None, 99), Some(KeyRole::Previous));
         assert_eq!(role("HS256", Some("old"), 99), Some(KeyRole::Previous));
         assert_eq!(role("HS256", Some("new"), 99), None);

@@ -40,7 +40,9 @@ mod testing;
 use attributes::Attributes;
 use companion::Companion;
 use family::{Family, Subject};
+use std::sync::Arc;
 use time::{Span, UnixMillis, UnixSeconds};
+use token::SessionToken;
 
 /// Everything an operator set that the rules follow: one consistent set, used from a request's head to its answer.
 #[derive(Debug)]
@@ -58,11 +60,13 @@ pub struct Rules {
 pub struct CookieRules {
     /// C
     pub name: String,
-    /// Attributes of a renewed C whose own are unknown; `None` for the default, which follows the request's scheme.
-    pub attributes: Option<Attributes>,
     pub persistence: Persistence,
     /// The longest lifetime left to a C whose token states none.
     pub fallback: Option<Span>,
+    companion: String,
+    tombstones: String,
+    plain: Attributes,
+    secure: Attributes,
 }
 
 /// `SESSION_COOKIE_PERSISTENCE`
@@ -76,21 +80,37 @@ pub enum Persistence {
 }
 
 impl CookieRules {
+    /// `attributes` are those of a renewed C whose own are unknown; `None` for the default, which follows the request's
+    /// scheme.
+    #[must_use]
+    pub fn new(name: String, attributes: Option<Attributes>, persistence: Persistence, fallback: Option<Span>) -> Self {
+        let attributes_for = |secure| attributes.clone().unwrap_or_else(|| Attributes::default_for(secure));
+        Self {
+            companion: format!("{name}_s"),
+            tombstones: format!("{name}_x"),
+            plain: attributes_for(false),
+            secure: attributes_for(true),
+            name,
+            persistence,
+            fallback,
+        }
+    }
+
     /// The companion that carries C's attributes.
     #[must_use]
-    pub fn companion_name(&self) -> String {
-        format!("{}_s", self.name)
+    pub fn companion_name(&self) -> &str {
+        &self.companion
     }
 
     /// The companion that carries what was logged out.
     #[must_use]
-    pub fn tombstones_name(&self) -> String {
-        format!("{}_x", self.name)
+    pub fn tombstones_name(&self) -> &str {
+        &self.tombstones
     }
 
     #[must_use]
-    pub fn attributes_for(&self, secure: bool) -> Attributes {
-        self.attributes.clone().unwrap_or_else(|| Attributes::default_for(secure))
+    pub const fn attributes_for(&self, secure: bool) -> &Attributes {
+        if secure { &self.secure } else { &self.plain }
     }
 }
 
@@ -110,10 +130,31 @@ pub enum Ending {
     Revoked,
 }
 
+/// Tokens whose signatures and claims were checked before, under these very rules. It may forget any of them at any time.
+pub trait Verified: Send + Sync {
+    /// The token of this very text.
+    fn find(&self, text: &[u8]) -> Option<Arc<SessionToken>>;
+
+    fn remember(&self, token: &Arc<SessionToken>);
+}
+
+/// Remembers nothing: every token is checked anew.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Forgetful;
+
+impl Verified for Forgetful {
+    fn find(&self, _: &[u8]) -> Option<Arc<SessionToken>> {
+        None
+    }
+
+    fn remember(&self, _: &Arc<SessionToken>) {}
+}
+
 /// What the rules ask of the shell, besides bytes and `now`.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     pub ended: &'a dyn Ended,
+    pub verified: &'a dyn Verified,
     pub signer: &'a dyn keys::Signer,
     /// How this process last saw the backend set C.
     pub learned: Option<&'a Companion>,

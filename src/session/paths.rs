@@ -26,6 +26,8 @@ pub struct PathFacts {
     pub logout: bool,
     /// A merely expired session still reaches the backend here.
     pub expired: bool,
+    /// It cannot be read: 400.
+    pub bad: bool,
 }
 
 /// How a path is spelled.
@@ -56,15 +58,17 @@ impl PathRules {
     #[must_use]
     pub fn facts(&self, path: &[u8]) -> PathFacts {
         let any = |prefixes: &[Prefix]| prefixes.iter().any(|prefix| prefix.covers(path));
-        if spelling(path) == Spelling::Plain {
+        let spelling = spelling(path);
+        if spelling == Spelling::Plain {
             PathFacts {
                 protected: any(&self.protected) && !any(&self.public),
                 passive: any(&self.passive),
                 logout: any(&self.logout),
                 expired: any(&self.expired),
+                bad: false,
             }
         } else {
-            PathFacts { protected: !self.protected.is_empty(), ..PathFacts::default() }
+            PathFacts { protected: !self.protected.is_empty(), bad: spelling == Spelling::Bad, ..PathFacts::default() }
         }
     }
 }
@@ -74,7 +78,7 @@ impl PathRules {
 pub fn spelling(path: &[u8]) -> Spelling {
     let mut ambiguous = path.iter().any(|byte| !byte.is_ascii() || matches!(byte, b'\\' | b';' | 0..=0x20 | 0x7f));
     let mut rest = path;
-    let mut decoded = Vec::with_capacity(path.len());
+    let mut decoded = Vec::new();
     while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
         let Some(code) = rest.get(at.saturating_add(1)..at.saturating_add(3)).and_then(escaped_byte) else {
             return Spelling::Bad;

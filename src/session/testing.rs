@@ -67,9 +67,9 @@ impl Setup {
     }
 
     fn with(keys: KeyRing) -> Self {
-        let cookie = CookieRules { name: "session".to_owned(), attributes: None, persistence: Persistence::Follow, fallback: None };
+        let cookie = CookieRules::new("session".to_owned(), None, Persistence::Follow, None);
         let rules = Rules { policy: policy(None), keys, token: TokenRules::default(), cookie, paths: PathRules::default(), login: None };
-        assert_eq!(rules.cookie.attributes_for(false), Attributes::default_for(false));
+        assert_eq!(*rules.cookie.attributes_for(false), Attributes::default_for(false));
         Self { rules }
     }
 }

@@ -3,16 +3,17 @@
 //! The JWT library only checks the signature. Its idea of validity (60 s of leeway, the system's clock, missing
 //! `aud`/`iss` accepted, `crit` ignored) is a verifier's; slidecar also issues, and must never revive what has expired.
 
-use super::Rules;
 use super::disguise::undisguised;
 use super::family::{Family, Subject};
 use super::json::{Object, Value};
 use super::keys::KeyRole;
 use super::policy::Class;
 use super::time::{Span, UnixMillis, UnixSeconds};
+use super::{Rules, Verified};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use std::sync::Arc;
 
 /// Browsers drop a cookie whose name and value exceed this (RFC 6265bis §5.6), so no session token is longer.
 pub const MAX_COOKIE_BYTES: usize = 4096;
@@ -58,7 +59,7 @@ pub enum IatMode {
 pub enum Reading {
     NotOurs(NotOurs),
     Dead(Dead),
-    Session(Box<SessionToken>),
+    Session(Arc<SessionToken>),
 }
 
 /// Forwarded untouched, never renewed.
@@ -81,15 +82,13 @@ pub enum Dead {
     Unverified,
     TooLong,
     NotYetValid,
-    Expired(Box<SessionToken>),
+    Expired(Arc<SessionToken>),
 }
 
 /// A verified session token and what the rules need of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionToken {
-    pub(super) text: Vec<u8>,
-    pub(super) header: Vec<u8>,
-    pub(super) payload: Vec<u8>,
+    text: Vec<u8>,
     pub key: KeyRole,
     pub exp: UnixSeconds,
     pub origin: Option<UnixSeconds>,
@@ -104,6 +103,12 @@ impl SessionToken {
     #[must_use]
     pub fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// Header and payload as they were signed.
+    pub(super) fn decoded(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let mut segments = self.text.split(|&byte| byte == b'.').map(|segment| URL_SAFE_NO_PAD.decode(segment).ok());
+        Some((segments.next()??, segments.next()??))
     }
 
     /// The latest moment to which the absolute timeout lets this session live.
@@ -130,11 +135,30 @@ impl SessionToken {
     }
 }
 
+/// Reads a request's cookie. A token whose text was verified before is only asked for its time; what else might end it is
+/// the caller's to ask, as ever.
+#[must_use]
+pub fn read_known(rules: &Rules, verified: &dyn Verified, value: &[u8], now: UnixMillis) -> Reading {
+    if let Some(token) = verified.find(value) {
+        return timely(token, now);
+    }
+    let reading = read(rules, value, now);
+    if let Reading::Session(token) = &reading
+        && token.key == KeyRole::Active
+    {
+        verified.remember(token);
+    }
+    reading
+}
+
 /// Reads the value of a cookie as a session token.
 #[must_use]
 pub fn read(rules: &Rules, value: &[u8], now: UnixMillis) -> Reading {
     if value.len().saturating_add(rules.cookie.name.len()).saturating_add(1) > MAX_COOKIE_BYTES {
         return if starts_like_a_jwt(value) { Reading::Dead(Dead::TooLong) } else { Reading::NotOurs(NotOurs::NoJwt) };
+    }
+    if let Some(payload) = usual(rules, value) {
+        return judge(rules, value, KeyRole::Active, payload, now);
     }
     let plain = undisguised(value);
     if !is_jwt(&plain) {
@@ -145,7 +169,7 @@ pub fn read(rules: &Rules, value: &[u8], now: UnixMillis) -> Reading {
         return Reading::Dead(Dead::Unverified);
     }
     match verify(rules, value, now) {
-        Some((key, header, payload)) => judge(rules, value, key, header, payload, now),
+        Some((key, payload)) => judge(rules, value, key, payload, now),
         None => Reading::Dead(Dead::Unverified),
     }
 }
@@ -164,10 +188,38 @@ pub fn looks_like_jwt(value: &[u8]) -> bool {
     value.len() <= MAX_COOKIE_BYTES && is_jwt(&undisguised(value)) || starts_like_a_jwt(value)
 }
 
-fn verify(rules: &Rules, value: &[u8], now: UnixMillis) -> Option<(KeyRole, Vec<u8>, Vec<u8>)> {
-    let text = std::str::from_utf8(value).ok()?;
-    let (input, signature) = text.rsplit_once('.')?;
-    let (header, payload) = input.split_once('.')?;
+/// A token, cut at its dots: what was signed, of which the first `header` bytes are its first segment, and the signature.
+struct Segments<'a> {
+    input: &'a [u8],
+    header: &'a [u8],
+    payload: &'a [u8],
+    signature: &'a [u8],
+}
+
+impl<'a> Segments<'a> {
+    fn of(value: &'a [u8]) -> Option<Self> {
+        let dot = |text: &[u8]| text.iter().position(|&byte| byte == b'.');
+        let (header, rest) = value.split_at_checked(dot(value)?)?;
+        let (_, rest) = rest.split_first()?;
+        let (payload, rest) = rest.split_at_checked(dot(rest)?)?;
+        let (_, signature) = rest.split_first()?;
+        let length = header.len().saturating_add(1).saturating_add(payload.len());
+        Some(Self { input: value.get(..length)?, header, payload, signature })
+    }
+}
+
+/// The payload of a token that begins as libraries write it and that the active key signed: the way of almost all. What
+/// is not quite so takes the long way, which says why.
+fn usual(rules: &Rules, value: &[u8]) -> Option<Vec<u8>> {
+    let Segments { input, header, payload, signature } = Segments::of(value)?;
+    if !rules.keys.verifies_usual(header, input, signature) {
+        return None;
+    }
+    URL_SAFE_NO_PAD.decode(payload).ok()
+}
+
+fn verify(rules: &Rules, value: &[u8], now: UnixMillis) -> Option<(KeyRole, Vec<u8>)> {
+    let Segments { input, header, payload, signature } = Segments::of(value)?;
     let header = URL_SAFE_NO_PAD.decode(header).ok()?;
     let fields = Object::parse(&header).ok()?;
     // We implement no extension, so whatever asks for one cannot be honoured (RFC 7515 §4.1.11).
@@ -180,16 +232,13 @@ fn verify(rules: &Rules, value: &[u8], now: UnixMillis) -> Option<(KeyRole, Vec<
         None => None,
     };
     let key = rules.keys.verify(&algorithm, id.as_deref(), input, signature, now.second())?;
-    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    if Object::parse(&payload).ok()?.has_duplicates() {
-        return None;
-    }
-    Some((key, header, payload))
+    Some((key, URL_SAFE_NO_PAD.decode(payload).ok()?))
 }
 
-fn judge(rules: &Rules, value: &[u8], key: KeyRole, header: Vec<u8>, payload: Vec<u8>, now: UnixMillis) -> Reading {
-    let Ok(claims) = Object::parse(&payload) else {
-        return Reading::Dead(Dead::Unverified);
+fn judge(rules: &Rules, value: &[u8], key: KeyRole, payload: Vec<u8>, now: UnixMillis) -> Reading {
+    let claims = match Object::parse(&payload) {
+        Ok(claims) if !claims.has_duplicates() => claims,
+        _ => return Reading::Dead(Dead::Unverified),
     };
     if let Some(why) = foreign(&rules.token, &claims) {
         return Reading::NotOurs(why);
@@ -206,7 +255,7 @@ fn judge(rules: &Rules, value: &[u8], key: KeyRole, header: Vec<u8>, payload: Ve
         return Reading::Dead(Dead::NotYetValid);
     }
     let class = if rules.token.demo.as_ref().is_some_and(|demo| demo.holds(&claims)) { Class::Demo } else { Class::Standard };
-    let token = Box::new(SessionToken {
+    let token = SessionToken {
         text: value.to_vec(),
         key,
         exp,
@@ -215,9 +264,11 @@ fn judge(rules: &Rules, value: &[u8], key: KeyRole, header: Vec<u8>, payload: Ve
         family: Family::of(&claims, origin),
         subject: Subject::of(&claims),
         absolute: rules.policy.absolute(),
-        header,
-        payload,
-    });
+    };
+    timely(Arc::new(token), now)
+}
+
+fn timely(token: Arc<SessionToken>, now: UnixMillis) -> Reading {
     if token.remaining(now) == Span::ZERO { Reading::Dead(Dead::Expired(token)) } else { Reading::Session(token) }
 }
 

@@ -42,7 +42,7 @@ pub fn run(options: &Options) -> Exit {
         eprintln!("slidecar: cannot log: {error}");
         return Exit::Failure;
     }
-    let runtime = match runtime(2) {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("slidecar: cannot start threads: {error}");

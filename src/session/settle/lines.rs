@@ -43,7 +43,7 @@ impl Settling<'_> {
                 continue;
             };
             self.out.uncacheable = true;
-            let attributes = Attributes::of(&cookie, &self.verdict.request_path);
+            let attributes = Attributes::of(&cookie, self.facts.request_path);
             let (meaning, replacement) = self.read_line(&cookie, &attributes);
             self.out.lines[index] = replacement;
             let is_expected = attributes.same_place(self.expected());

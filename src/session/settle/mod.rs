@@ -21,10 +21,13 @@ use super::time::{Span, UnixMillis, UnixSeconds};
 use super::token::SessionToken;
 use super::{Rules, Surroundings};
 use lines::{Meaning, Started};
+use std::sync::Arc;
 
 /// What the shell found in a response's head.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseFacts<'a> {
+    /// The raw path of the request, without the query.
+    pub request_path: &'a [u8],
     pub status: u16,
     /// The answer is slidecar's, not the backend's.
     pub own: bool,
@@ -125,7 +128,7 @@ impl<'a> Settling<'a> {
     /// The session that the request carried. One that is over counts for what ends or replaces it, for an answer to
     /// another request of its time may have renewed it.
     fn before(&self) -> Option<&'a SessionToken> {
-        self.verdict.session.as_ref().map(|live| &live.token).or(self.verdict.over.as_ref())
+        self.verdict.session.as_ref().map(|live| &live.token).or(self.verdict.over.as_ref()).map(Arc::as_ref)
     }
 
     fn log_in(&mut self, started: &Started, before: Option<&SessionToken>, declared: bool) {

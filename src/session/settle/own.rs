@@ -20,7 +20,7 @@ impl Settling<'_> {
     pub(super) fn add_tombstones(&mut self, tombstones: &Tombstones, attributes: &Attributes, ended: Option<&SessionToken>) {
         let age = if tombstones.is_empty() { Span::ZERO } else { self.memory_of(ended) };
         let name = self.rules.cookie.tombstones_name();
-        self.add_line(attributes.for_tombstones().line(&name, &tombstones.encode(), Some(age)));
+        self.add_line(attributes.for_tombstones().line(name, &tombstones.encode(), Some(age)));
     }
 
     /// Rule K6: a companion is only needed where the settings do not already say how C is set.
@@ -42,12 +42,12 @@ impl Settling<'_> {
 
     pub(super) fn delete_companion(&mut self) {
         let name = self.rules.cookie.companion_name();
-        self.add_line(self.expected().for_companion().line(&name, b"", Some(Span::ZERO)));
+        self.add_line(self.expected().for_companion().line(name, b"", Some(Span::ZERO)));
     }
 
     fn add_companion(&mut self, companion: &Companion, family: &Family, end: UnixSeconds) {
         let age = companion.persistent.then(|| self.now.until(end));
         let value = companion.encode(family, &self.rules.keys);
-        self.add_line(companion.attributes.for_companion().line(&self.rules.cookie.companion_name(), &value, age));
+        self.add_line(companion.attributes.for_companion().line(self.rules.cookie.companion_name(), &value, age));
     }
 }

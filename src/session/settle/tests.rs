@@ -1,12 +1,13 @@
 //! What a browser is told to remember of an end, and for how long.
 
 use super::*;
-use crate::session::Surroundings;
 use crate::session::decide::{Forward, RequestFacts, decide};
+use crate::session::family::Family;
 use crate::session::keys::{DirectSigner, Key, Signer, SigningFailed};
 use crate::session::outcome::Renewed;
 use crate::session::signs::{Method, Signs};
 use crate::session::testing::{NOW, Nobody, Setup, at};
+use crate::session::{Forgetful, Surroundings};
 
 /// The answer to a request with these cookies, `later` than [`NOW`].
 fn settled(setup: &Setup, cookies: &str, line: &str, later: i64) -> Settlement {
@@ -14,12 +15,19 @@ fn settled(setup: &Setup, cookies: &str, line: &str, later: i64) -> Settlement {
 }
 
 fn settled_by(signer: &dyn Signer, setup: &Setup, cookies: &str, line: &str, later: i64) -> Settlement {
-    let around = Surroundings { ended: &Nobody, signer, learned: None };
+    let around = Surroundings { ended: &Nobody, verified: &Forgetful, signer, learned: None };
     let signs = Signs { method: Method::Get, ..Signs::default() };
     let request = RequestFacts { cookies: cookies.as_bytes(), path: b"/", query: None, secure: false, signs };
     let verdict = decide(&setup.rules, &around, &request, at(later));
     let lines = [line.as_bytes()];
-    let facts = ResponseFacts { status: 200, own: false, set_cookies: &lines, cache: CacheFacts::default(), clears_cookies: false };
+    let facts = ResponseFacts {
+        request_path: b"/",
+        status: 200,
+        own: false,
+        set_cookies: &lines,
+        cache: CacheFacts::default(),
+        clears_cookies: false,
+    };
     settle(&setup.rules, &around, &verdict, &facts, at(later))
 }
 
@@ -52,7 +60,7 @@ fn l1_a_tombstone_lives_as_long_as_the_token_it_names() {
 fn p2_a_signature_that_cannot_be_made_leaves_the_request_alone() {
     struct Broken;
     impl Signer for Broken {
-        fn sign(&self, _: &Key, _: &str) -> Result<String, SigningFailed> {
+        fn sign(&self, _: &Key, _: &Family, _: &[u8]) -> Result<Vec<u8>, SigningFailed> {
             Err(SigningFailed)
         }
     }
@@ -71,7 +79,7 @@ fn p2_a_signature_that_cannot_be_made_leaves_the_request_alone() {
 #[test]
 fn k3_a_token_that_was_handed_off_and_comes_back_is_no_login() {
     let setup = Setup::new();
-    let around = Surroundings { ended: &Nobody, signer: &DirectSigner, learned: None };
+    let around = Surroundings { ended: &Nobody, verified: &Forgetful, signer: &DirectSigner, learned: None };
     let token = setup.token(&format!(r#"{{"sub":"a","iat":{NOW},"exp":{}}}"#, NOW + 7200));
     let cookies = format!("session={token}");
     let request = RequestFacts { cookies: cookies.as_bytes(), path: b"/", query: None, secure: false, signs: Signs::default() };
@@ -82,7 +90,14 @@ fn k3_a_token_that_was_handed_off_and_comes_back_is_no_login() {
     for (value, outcome) in [(&sent, Outcome::Renewed(Renewed::Threshold)), (&cookies, Outcome::Renewed(Renewed::Threshold))] {
         let line = format!("{value}; Path=/; Max-Age=9");
         let lines = [line.as_bytes()];
-        let facts = ResponseFacts { status: 200, own: false, set_cookies: &lines, cache: CacheFacts::default(), clears_cookies: false };
+        let facts = ResponseFacts {
+            request_path: b"/",
+            status: 200,
+            own: false,
+            set_cookies: &lines,
+            cache: CacheFacts::default(),
+            clears_cookies: false,
+        };
         let settlement = settle(&setup.rules, &around, &verdict, &facts, at(7196));
         assert_eq!((settlement.outcome, settlement.added.len(), settlement.effects.len()), (outcome, 0, 0));
     }
@@ -93,7 +108,7 @@ fn k6_only_a_companion_that_came_can_be_rejected() {
     let setup = Setup::new();
     let token = setup.token(&format!(r#"{{"sub":"a","iat":{NOW},"exp":{}}}"#, NOW + 7200));
     let rejected = |cookies: &str| {
-        let around = Surroundings { ended: &Nobody, signer: &DirectSigner, learned: None };
+        let around = Surroundings { ended: &Nobody, verified: &Forgetful, signer: &DirectSigner, learned: None };
         let request = RequestFacts { cookies: cookies.as_bytes(), path: b"/", query: None, secure: false, signs: Signs::default() };
         decide(&setup.rules, &around, &request, at(0)).events.contains(&Event::CompanionRejected)
     };
@@ -115,7 +130,7 @@ fn q8_r1_an_expired_cookie_beyond_the_cap_reaches_logout_handlers_only() {
     setup.rules.paths.logout = vec![prefix("/logout")];
     let forwarded = |iat: i64, path: &str| {
         let cookies = format!("session={}", setup.token(&format!(r#"{{"sub":"a","iat":{iat},"exp":{}}}"#, NOW - 10)));
-        let around = Surroundings { ended: &Nobody, signer: &DirectSigner, learned: None };
+        let around = Surroundings { ended: &Nobody, verified: &Forgetful, signer: &DirectSigner, learned: None };
         let request =
             RequestFacts { cookies: cookies.as_bytes(), path: path.as_bytes(), query: None, secure: false, signs: Signs::default() };
         decide(&setup.rules, &around, &request, at(0)).forward == Forward::AsItCame

@@ -127,6 +127,8 @@ fn config(backend: &str, settings: &[(&str, &str)]) -> Config {
         ("SLIDECAR_LISTEN", "127.0.0.1:0"),
         ("SLIDECAR_ADMIN_LISTEN", "127.0.0.1:0"),
         ("SLIDECAR_DRAIN", "2s"),
+        // The test's own thread; those that are about several say so.
+        ("SLIDECAR_WORKERS", "1"),
     ];
     let vars: HashMap<String, String> =
         defaults.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -4,7 +4,7 @@ use super::backend::{COOKIE, KEY_IDS, SECRETS};
 use super::plan::{DAY, MINUTE, Millis, SECOND, SKEW, Setting};
 use super::rng::Rng;
 use crate::harness::NOW;
-use slidecar::memory::Memory;
+use slidecar::memory::{Memory, VerifiedTokens};
 use slidecar::session::attributes::Attributes;
 use slidecar::session::keys::{Algorithm, Key, KeyRing, Secret};
 use slidecar::session::paths::{PathRules, Prefix};
@@ -24,6 +24,7 @@ pub struct Process {
     pub id: usize,
     pub rules: Rules,
     pub memory: Memory,
+    pub verified: VerifiedTokens,
     pub key: usize,
     skew: Millis,
 }
@@ -70,7 +71,7 @@ impl Replica {
 
 impl Process {
     fn start(setting: &Setting, id: usize, policy: usize, key: usize, skew: Millis) -> Self {
-        Self { id, rules: rules(setting, policy, key), memory: Memory::default(), key, skew }
+        Self { id, rules: rules(setting, policy, key), memory: Memory::default(), verified: VerifiedTokens::default(), key, skew }
     }
 }
 
@@ -81,7 +82,7 @@ fn rules(setting: &Setting, policy: usize, active: usize) -> Rules {
         policy: setting.policies[policy].clone(),
         keys: keys(setting, active),
         token: TokenRules { demo: Some(ClaimRule::Equal("role".to_owned(), "demo".to_owned())), iat: setting.iat, ..TokenRules::default() },
-        cookie: CookieRules { name: COOKIE.to_owned(), attributes, persistence: setting.persistence, fallback: None },
+        cookie: CookieRules::new(COOKIE.to_owned(), attributes, setting.persistence, None),
         paths: PathRules {
             protected: if setting.protects { prefix(PAGE) } else { Vec::new() },
             passive: prefix(POLL),

@@ -154,6 +154,7 @@ impl World {
         let backend_lines: Vec<&[u8]> = flight.answer.lines.iter().map(String::as_bytes).collect();
         let control: Vec<&[u8]> = flight.answer.cache_control.iter().map(|value| value.as_bytes()).collect();
         let facts = ResponseFacts {
+            request_path: flight.path.as_bytes(),
             status: flight.answer.status,
             own: false,
             set_cookies: &backend_lines,
@@ -162,7 +163,8 @@ impl World {
         };
         let process = Rc::clone(&flight.process);
         let clock = process.clock(self.now);
-        let around = Surroundings { ended: &process.memory, signer: &DirectSigner, learned: flight.learned.as_ref() };
+        let around =
+            Surroundings { ended: &process.memory, verified: &process.verified, signer: &DirectSigner, learned: flight.learned.as_ref() };
         let settlement = settle(&process.rules, &around, &flight.verdict, &facts, clock);
         process.memory.apply(&settlement.effects, clock);
         flight.lines = leaving(&flight.answer.lines, &settlement);
@@ -208,7 +210,7 @@ pub(super) fn judge(
     passive: bool,
     now: Millis,
 ) -> Verdict {
-    let around = Surroundings { ended: &process.memory, signer: &DirectSigner, learned };
+    let around = Surroundings { ended: &process.memory, verified: &process.verified, signer: &DirectSigner, learned };
     let session_passive = passive.then_some(&b"1"[..]);
     let signs = Signs { method: Method::Get, session_passive, ..Signs::default() };
     let facts = RequestFacts { cookies: cookies.as_bytes(), path: path.as_bytes(), query: None, secure: https, signs };

@@ -1,5 +1,11 @@
 //! Logs: JSON lines with `event`, or text for people. No token, cookie, secret, subject or query string is ever logged.
+//! Here is what is said now and then; `access` is the line of each request.
 
+mod access;
+
+pub use access::{AccessLog, Line};
+
+use std::sync::OnceLock;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -19,6 +25,15 @@ pub enum LogFormat {
     Text,
 }
 
+/// What this process was told at its start; nobody who only borrows the library gets lines on standard output.
+static ACCESS: OnceLock<LogFormat> = OnceLock::new();
+
+/// How the lines of requests are written, if they are wanted.
+#[must_use]
+pub fn access_lines() -> Option<LogFormat> {
+    ACCESS.get().copied()
+}
+
 /// Begins to log to standard output. Fails if something already logs in this process.
 pub fn init(settings: LogSettings) -> Result<(), TryInitError> {
     // The libraries' own debug lines may quote heads, cookies included; only ours are shown.
@@ -28,7 +43,11 @@ pub fn init(settings: LogSettings) -> Result<(), TryInitError> {
     } else {
         fmt::layer().with_target(false).boxed()
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    if settings.level >= Level::INFO {
+        ACCESS.get_or_init(|| settings.format);
+    }
+    Ok(())
 }
 
 /// For a demonstration: errors only, as text on standard error, so that standard output holds what to do.

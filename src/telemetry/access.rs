@@ -1,0 +1,230 @@
+//! The line that every request leaves behind. It is written on the hot path, so it is put together by hand into a buffer
+//! that many requests share, and reaches the log a moment later.
+
+use super::LogFormat;
+use crate::session::family::{Family, Prefix};
+use crate::session::outcome::Outcome;
+use crate::session::time::{Span, UnixMillis};
+use serde::{Serialize, Serializer};
+use std::io::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::sync::Notify;
+
+/// How long a line may wait for others.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// Bytes that wait; more are written at once.
+const MOST_BYTES: usize = 32 * 1024;
+
+/// What a line says. No token, cookie, secret, subject or query string is among it.
+#[derive(Clone, Copy)]
+pub struct Line<'a> {
+    pub now: UnixMillis,
+    pub id: &'a dyn std::fmt::Display,
+    pub method: &'a str,
+    /// Without the query.
+    pub path: &'a str,
+    pub status: u16,
+    pub outcome: Option<Outcome>,
+    pub family: Option<Family>,
+    pub error: Option<&'static str>,
+    /// Nothing was done; the line says what would have been.
+    pub observed: bool,
+    pub took: Span,
+}
+
+/// Lines on their way to standard output.
+#[derive(Debug)]
+pub struct AccessLog {
+    /// `None`: nobody wants to know.
+    format: Option<LogFormat>,
+    waiting: Mutex<Vec<u8>>,
+    has_begun: Notify,
+}
+
+impl AccessLog {
+    #[must_use]
+    pub fn new(format: Option<LogFormat>) -> Self {
+        Self { format, waiting: Mutex::default(), has_begun: Notify::new() }
+    }
+
+    pub fn write(&self, line: &Line<'_>) {
+        let Some(format) = self.format else { return };
+        let mut waiting = self.lock();
+        let is_first = waiting.is_empty();
+        match format {
+            LogFormat::Json => line.write_json(&mut waiting),
+            LogFormat::Text => line.write_text(&mut waiting),
+        }
+        if waiting.len() >= MOST_BYTES {
+            let full = std::mem::take(&mut *waiting);
+            drop(waiting);
+            print(&full);
+        } else if is_first {
+            drop(waiting);
+            self.has_begun.notify_one();
+        }
+    }
+
+    /// Prints what waits, now and then, for ever.
+    pub async fn run(&self) {
+        loop {
+            self.has_begun.notified().await;
+            tokio::time::sleep(LONGEST_WAIT).await;
+            self.flush();
+        }
+    }
+
+    pub fn flush(&self) {
+        let mut waiting = self.lock();
+        let lines = std::mem::take(&mut *waiting);
+        // The next lines need as much room, most likely.
+        waiting.reserve(lines.len().min(MOST_BYTES));
+        drop(waiting);
+        print(&lines);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+fn print(lines: &[u8]) {
+    if !lines.is_empty() {
+        let _ = std::io::stdout().lock().write_all(lines); // A log that nobody reads must not stop the requests.
+    }
+}
+
+impl Line<'_> {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            #[serde(serialize_with = "shown")]
+            timestamp: humantime::Rfc3339Timestamp,
+            level: &'static str,
+            event: &'static str,
+            #[serde(serialize_with = "shown")]
+            id: &'a dyn std::fmt::Display,
+            method: &'a str,
+            path: &'a str,
+            status: u16,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            decision: Option<&'static str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            reason: Option<&'static str>,
+            #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_shown")]
+            family: Option<Prefix>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            error: Option<&'static str>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            observed: bool,
+            ms: u64,
+        }
+        let fields = Fields {
+            timestamp: self.timestamp(),
+            level: "INFO",
+            event: "request",
+            id: self.id,
+            method: self.method,
+            path: self.path,
+            status: self.status,
+            decision: self.outcome.map(Outcome::decision),
+            reason: self.outcome.map(Outcome::reason),
+            family: self.family.map(|family| family.prefix()),
+            error: self.error,
+            observed: self.observed,
+            ms: self.took.as_millis(),
+        };
+        let _ = serde_json::to_writer(&mut *out, &fields); // Strings and numbers into memory.
+        out.push(b'\n');
+    }
+
+    fn write_text(&self, out: &mut Vec<u8>) {
+        let Self { id, method, path, status, .. } = self;
+        let timestamp = self.timestamp();
+        let _ = write!(out, "{timestamp}  INFO event=\"request\" id=\"{id}\" method=\"{method}\" path={path:?} status={status}");
+        if let Some(outcome) = self.outcome {
+            let _ = write!(out, " decision=\"{}\" reason=\"{}\"", outcome.decision(), outcome.reason());
+        }
+        if let Some(family) = self.family {
+            let _ = write!(out, " family=\"{}\"", family.prefix());
+        }
+        if let Some(error) = self.error {
+            let _ = write!(out, " error=\"{error}\"");
+        }
+        if self.observed {
+            let _ = write!(out, " observed=true");
+        }
+        let _ = writeln!(out, " ms={}", self.took.as_millis());
+    }
+
+    fn timestamp(&self) -> humantime::Rfc3339Timestamp {
+        humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(self.now.get().max(0).unsigned_abs()))
+    }
+}
+
+fn shown<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn some_shown<S: Serializer>(value: &Option<Prefix>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(prefix) => serializer.collect_str(prefix),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::outcome::Kept;
+
+    fn line() -> Line<'static> {
+        Line {
+            now: UnixMillis::new(1_795_219_200_042),
+            id: &"ab-1",
+            method: "GET",
+            path: "/a\"b",
+            status: 200,
+            outcome: Some(Outcome::Kept(Kept::NotDue)),
+            family: Some(Family::from_id([7; 16])),
+            error: None,
+            observed: false,
+            took: Span::from_millis(3),
+        }
+    }
+
+    #[test]
+    fn o2_a_line_is_json_that_says_what_was_decided() {
+        let mut out = Vec::new();
+        line().write_json(&mut out);
+        let expected = concat!(
+            r#"{"timestamp":"2026-11-21T00:00:00.042Z","level":"INFO","event":"request","id":"ab-1","method":"GET","path":"/a\"b","#,
+            r#""status":200,"decision":"kept","reason":"not_due","family":"07070707","ms":3}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let mut out = Vec::new();
+        Line { outcome: None, family: None, error: Some("bad_path"), observed: true, ..line() }.write_json(&mut out);
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((json["error"].as_str(), json["observed"].as_bool(), json.get("family")), (Some("bad_path"), Some(true), None));
+    }
+
+    #[test]
+    fn o2_the_same_as_text() {
+        let mut out = Vec::new();
+        line().write_text(&mut out);
+        let expected = concat!(
+            r#"2026-11-21T00:00:00.042Z  INFO event="request" id="ab-1" method="GET" path="/a\"b" status=200"#,
+            r#" decision="kept" reason="not_due" family="07070707" ms=3"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

@@ -17,26 +17,38 @@ const HOP_BY_HOP: [HeaderName; 5] = [
     header::UPGRADE,
 ];
 
+/// Fields that hyper takes without being told; told any number, even this, it makes room on the heap for each message.
+pub const HYPERS_MAX_FIELDS: usize = 100;
+
 /// Removes the fields for which `is_dropped` holds; all others keep their order.
 pub fn retain(headers: &mut HeaderMap, is_kept: impl Fn(&HeaderName, &HeaderValue) -> bool) {
     if headers.iter().all(|(name, value)| is_kept(name, value)) {
         return;
     }
     let mut kept = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers.iter().filter(|(name, value)| is_kept(name, value)) {
-        kept.append(name.clone(), value.clone());
+    let mut last = None;
+    for (name, value) in std::mem::take(headers) {
+        // A field's further values come without its name.
+        last = name.or(last);
+        if let Some(name) = &last
+            && is_kept(name, &value)
+        {
+            kept.append(name.clone(), value);
+        }
     }
     *headers = kept;
 }
 
-/// Removes what belongs to the connection that the message came over.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = connection_options(headers).filter_map(|option| HeaderName::from_bytes(option).ok()).collect();
+/// Removes what belongs to the connection that the message came over, and what else is not to be kept: both in one walk.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) {
+    let is_usual = |option: &[u8]| [&b"keep-alive"[..], b"close", b"upgrade"].iter().any(|usual| option.eq_ignore_ascii_case(usual));
+    let named = connection_options(headers).filter(|option| !is_usual(option));
+    let named: Vec<HeaderName> = named.filter_map(|option| HeaderName::from_bytes(option).ok()).collect();
     retain(headers, |name, value| {
         if *name == header::TE {
             return list(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
         }
-        !HOP_BY_HOP.contains(name) && !named.contains(name)
+        !HOP_BY_HOP.contains(name) && !named.contains(name) && is_kept(name)
     });
     // Other codings were between us and the client.
     if headers.contains_key(header::TE) {
@@ -124,7 +136,7 @@ mod tests {
             ("upgrade", "h2c"),
             ("d", "4"),
         ]);
-        remove_hop_by_hop(&mut headers);
+        remove_hop_by_hop(&mut headers, |_| true);
         let left: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         assert_eq!(left, ["a: 1", "b: 2", "c: 3", "te: trailers", "trailer: d", "d: 4"]);
     }
@@ -142,7 +154,7 @@ mod tests {
     #[test]
     fn t2_te_without_trailers_goes() {
         let mut headers = map(&[("te", "gzip"), ("a", "1")]);
-        remove_hop_by_hop(&mut headers);
+        remove_hop_by_hop(&mut headers, |_| true);
         assert!(!headers.contains_key("te"));
     }
 }

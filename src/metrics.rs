@@ -2,74 +2,56 @@
 //! mean the same.
 
 use crate::session::outcome::Outcome;
-use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder as _};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use std::collections::HashMap;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 /// Routes told apart; more than an operator would read, few enough for any store of metrics.
 const MOST_ROUTES: usize = 50;
-const METADATA: Metadata<'static> = Metadata::new("slidecar", Level::INFO, None);
 
 /// Every number that the process counts.
 pub struct Metrics {
-    recorder: PrometheusRecorder,
-    handle: PrometheusHandle,
-    decisions: HashMap<Outcome, Counter>,
-    routes: Mutex<HashMap<String, Counter>>,
-    signatures: Counter,
-    streams_outliving_session: Gauge,
+    registry: Registry,
+    decisions: HashMap<Outcome, IntCounter>,
+    renewals: IntCounterVec,
+    routes: Mutex<HashSet<String>>,
+    signatures: IntCounter,
+    streams_outliving_session: IntGauge,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        recorder.describe_counter(
-            "slidecar_session_decisions_total".into(),
-            None,
-            "Requests by what was decided about their session, and why".into(),
-        );
-        recorder.describe_counter(
-            "slidecar_renewals_total".into(),
-            None,
-            "Renewals by the route whose answer carried them: what keeps sessions alive".into(),
-        );
-        recorder.describe_counter(
-            "slidecar_signatures_total".into(),
-            None,
-            "Signatures made; a burst of one session's requests shares one".into(),
-        );
-        let signatures = recorder.register_counter(&Key::from_name("slidecar_signatures_total"), &METADATA);
-        signatures.increment(0);
-        recorder.describe_gauge(
-            "slidecar_streams_outliving_session".into(),
-            None,
-            "WebSockets and event streams that are open though their session is over".into(),
-        );
-        let streams_outliving_session = recorder.register_gauge(&Key::from_name("slidecar_streams_outliving_session"), &METADATA);
-        streams_outliving_session.set(0.0);
-        let decisions = Outcome::all().into_iter().map(|outcome| {
-            let labels = vec![Label::new("decision", outcome.decision()), Label::new("reason", outcome.reason())];
-            let counter = recorder.register_counter(&Key::from_parts("slidecar_session_decisions_total", labels), &METADATA);
-            // Present from the start, so that a rate over it has a beginning.
-            counter.increment(0);
-            (outcome, counter)
-        });
-        Self {
-            decisions: decisions.collect(),
-            routes: Mutex::default(),
-            signatures,
-            streams_outliving_session,
-            handle: recorder.handle(),
-            recorder,
-        }
+        Self::new().expect("names and labels that are right")
     }
 }
 
 impl Metrics {
+    /// All numbers that are known by name, at zero, so that a rate over them has a beginning.
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let decisions = IntCounterVec::new(
+            Opts::new("slidecar_session_decisions_total", "Requests by what was decided about their session, and why"),
+            &["decision", "reason"],
+        )?;
+        let renewals = IntCounterVec::new(
+            Opts::new("slidecar_renewals_total", "Renewals by the route whose answer carried them: what keeps sessions alive"),
+            &["route"],
+        )?;
+        let signatures = IntCounter::new("slidecar_signatures_total", "Signatures made; a burst of one session's requests shares one")?;
+        let streams_outliving_session =
+            IntGauge::new("slidecar_streams_outliving_session", "WebSockets and event streams that are open though their session is over")?;
+        registry.register(Box::new(decisions.clone()))?;
+        registry.register(Box::new(renewals.clone()))?;
+        registry.register(Box::new(signatures.clone()))?;
+        registry.register(Box::new(streams_outliving_session.clone()))?;
+        let counter = |outcome: Outcome| Ok((outcome, decisions.get_metric_with_label_values(&[outcome.decision(), outcome.reason()])?));
+        let decisions = Outcome::all().into_iter().map(counter).collect::<Result<_, prometheus::Error>>()?;
+        Ok(Self { registry, decisions, renewals, routes: Mutex::default(), signatures, streams_outliving_session })
+    }
+
     pub fn decided(&self, outcome: Outcome) {
         if let Some(counter) = self.decisions.get(&outcome) {
-            counter.increment(1);
+            counter.inc();
         }
     }
 
@@ -77,29 +59,33 @@ impl Metrics {
     pub fn renewed(&self, path: &str) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut route = route_of(path);
-        if !routes.contains_key(&route) && routes.len() >= MOST_ROUTES {
-            route = "other".to_owned();
+        if !routes.contains(&route) {
+            if routes.len() >= MOST_ROUTES {
+                route = "other".to_owned();
+            } else {
+                routes.insert(route.clone());
+            }
         }
-        let counter = routes.entry(route).or_insert_with_key(|route| {
-            let labels = vec![Label::new("route", route.clone())];
-            self.recorder.register_counter(&Key::from_parts("slidecar_renewals_total", labels), &METADATA)
-        });
-        counter.increment(1);
+        drop(routes);
+        if let Ok(counter) = self.renewals.get_metric_with_label_values(&[route]) {
+            counter.inc();
+        }
     }
 
-    /// How many signatures were made since the start.
-    pub fn signatures(&self, made: u64) {
-        self.signatures.absolute(made);
+    /// So many signatures more were made.
+    pub fn signed(&self, count: u64) {
+        self.signatures.inc_by(count);
     }
 
     pub fn streams_outliving_session(&self, count: usize) {
-        self.streams_outliving_session.set(u32::try_from(count).map_or(f64::MAX, f64::from));
+        self.streams_outliving_session.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// The Prometheus text.
     #[must_use]
     pub fn render(&self) -> String {
-        self.handle.render()
+        // Names and labels were checked when they were registered.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 }
 

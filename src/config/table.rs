@@ -151,6 +151,6 @@ settings! {
         SLIDECAR_UPSTREAM_IDLE_TIMEOUT: Span = Default::Text("3s"), parse::duration, plain, "an idle backend connection is used no more; keep it below the backend's own keep-alive (Node: 5 s)";
         SLIDECAR_UPSTREAM_MAX_IDLE: usize = Default::Text("256"), parse::count, plain, "idle backend connections that are kept";
         SLIDECAR_UPSTREAM_MAX_HEAD: usize = Default::Text("65536"), parse::head_bytes, plain, "bytes of an answer's head; longer ones get 502";
-        SLIDECAR_UPSTREAM_MAX_FIELDS: usize = Default::Text("200"), parse::count, plain, "fields of an answer's head; more get 502";
+        SLIDECAR_UPSTREAM_MAX_FIELDS: usize = Default::Text("100"), parse::count, plain, "fields of an answer's head; more get 502";
     }
 }

@@ -32,10 +32,11 @@ impl Default for SignatureMemo {
 }
 
 impl SignatureMemo {
-    /// How many signatures were made, not remembered.
+    /// How many signatures were made, not remembered, since this was asked last.
     #[must_use]
-    pub fn made(&self) -> u64 {
-        self.made.load(Ordering::Relaxed)
+    pub fn take_made(&self) -> u64 {
+        // Asked on every request, and most make none.
+        if self.made.load(Ordering::Relaxed) == 0 { 0 } else { self.made.swap(0, Ordering::Relaxed) }
     }
 }
 
@@ -75,7 +76,7 @@ mod tests {
                 scope.spawn(|| (0..50).for_each(|n| drop(memo.sign(&key, &family(n % 5), b"token"))));
             }
         });
-        assert_eq!(memo.made(), 5);
+        assert_eq!((memo.take_made(), memo.take_made()), (5, 0));
         for n in 0..2048 {
             memo.sign(&key, &family(n), b"token").unwrap();
         }

@@ -57,3 +57,57 @@ impl Verified for VerifiedTokens {
 fn size(token: &SessionToken) -> usize {
     token.text().len().saturating_add(ENTRY)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::testing::{NOW, Setup, at};
+    use crate::session::token::{Reading, read};
+
+    fn token(setup: &Setup, id: usize) -> Arc<SessionToken> {
+        let text = setup.token(&format!(r#"{{"sid":"{id}","exp":{}}}"#, NOW + 60));
+        let Reading::Session(token) = read(&setup.rules, text.as_bytes(), at(0)) else { panic!("{text}") };
+        token
+    }
+
+    #[test]
+    fn q3_a_token_is_known_by_all_its_bytes() {
+        let (setup, known) = (Setup::new(), VerifiedTokens::default());
+        let token = token(&setup, 1);
+        known.remember(&token);
+        assert_eq!(known.find(token.text()), Some(Arc::clone(&token)));
+        for place in 0..token.text().len() {
+            let mut forged = token.text().to_vec();
+            forged[place] ^= 1;
+            assert_eq!(known.find(&forged), None, "{place}");
+        }
+        assert_eq!((known.find(b""), known.find(&token.text()[1..])), (None, None));
+    }
+
+    #[test]
+    fn q3_what_is_known_is_bounded_and_the_last_used_stay() {
+        let (setup, known) = (Setup::new(), VerifiedTokens::default());
+        let first = token(&setup, 0);
+        known.remember(&first);
+        let second = token(&setup, 1);
+        known.remember(&second);
+        for id in 2..40_000 {
+            known.remember(&token(&setup, id));
+            assert!(known.find(first.text()).is_some(), "{id}");
+        }
+        assert_eq!(known.find(second.text()), None);
+        let recent = lock(&known.0);
+        let counted: usize = recent.tokens.iter().map(|(_, token)| size(token)).sum();
+        assert_eq!(recent.bytes, counted);
+        assert!((MOST_BYTES - 1024..=MOST_BYTES).contains(&counted), "{counted}");
+    }
+
+    #[test]
+    fn q3_a_token_that_is_remembered_twice_counts_once() {
+        let (setup, known) = (Setup::new(), VerifiedTokens::default());
+        for _ in 0..10 {
+            known.remember(&token(&setup, 1));
+        }
+        assert_eq!(lock(&known.0).bytes, size(&token(&setup, 1)));
+    }
+}

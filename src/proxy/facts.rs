@@ -51,39 +51,54 @@ pub fn of_request<'a>(head: &'a request::Parts, cookies: &'a [u8], is_https: boo
     }
 }
 
-/// The fields of a response that hold lists of values.
+/// The fields of a response that matter, found in one walk.
+#[derive(Default)]
 pub struct ResponseFields<'a> {
     set_cookies: Vec<&'a [u8]>,
     cache_control: Vec<&'a [u8]>,
     targeted: Vec<&'a [u8]>,
-    head: &'a response::Parts,
+    expires: Option<&'a [u8]>,
+    has_last_modified: bool,
+    clears_cookies: bool,
+    status: u16,
 }
 
 impl<'a> ResponseFields<'a> {
     #[must_use]
     pub fn of(head: &'a response::Parts) -> Self {
-        let all = |name: HeaderName| head.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
-        let mut targeted = all(CDN_CACHE_CONTROL);
-        targeted.extend(all(SURROGATE_CONTROL));
-        Self { set_cookies: all(header::SET_COOKIE), cache_control: all(header::CACHE_CONTROL), targeted, head }
+        let mut fields = Self { status: head.status.as_u16(), ..Self::default() };
+        for (name, value) in &head.headers {
+            if *name == header::SET_COOKIE {
+                fields.set_cookies.push(value.as_bytes());
+            } else if *name == header::CACHE_CONTROL {
+                fields.cache_control.push(value.as_bytes());
+            } else if *name == CDN_CACHE_CONTROL || *name == SURROGATE_CONTROL {
+                fields.targeted.push(value.as_bytes());
+            } else if *name == header::EXPIRES {
+                fields.expires = fields.expires.or(Some(value.as_bytes()));
+            } else if *name == header::LAST_MODIFIED {
+                fields.has_last_modified = true;
+            } else if *name == CLEAR_SITE_DATA {
+                fields.clears_cookies |= list(value).any(|kind| kind == b"\"cookies\"" || kind == b"\"*\"");
+            }
+        }
+        fields
     }
 
     #[must_use]
     pub fn facts<'b>(&'b self, request_path: &'b [u8], own: bool) -> ResponseFacts<'b> {
-        let headers = &self.head.headers;
-        let clears = headers.get_all(CLEAR_SITE_DATA).iter().flat_map(list);
         ResponseFacts {
             request_path,
-            status: self.head.status.as_u16(),
+            status: self.status,
             own,
             set_cookies: &self.set_cookies,
             cache: CacheFacts {
                 cache_control: &self.cache_control,
                 targeted: &self.targeted,
-                expires: first(headers, &header::EXPIRES),
-                has_last_modified: headers.contains_key(header::LAST_MODIFIED),
+                expires: self.expires,
+                has_last_modified: self.has_last_modified,
             },
-            clears_cookies: clears.into_iter().any(|kind| kind == b"\"cookies\"" || kind == b"\"*\""),
+            clears_cookies: self.clears_cookies,
         }
     }
 }

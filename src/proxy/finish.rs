@@ -2,7 +2,9 @@
 
 use crate::headers::retain;
 use crate::session::settle::{SessionClock, Settlement};
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::fmt::Write as _;
 
 const SESSION_EXPIRES_IN: HeaderName = HeaderName::from_static("session-expires-in");
 const SESSION_POLICY_VERSION: HeaderName = HeaderName::from_static("session-policy-version");
@@ -10,8 +12,11 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
 
+/// Room for two numbers of 20 digits, and the words around them.
+const LONGEST_TIMING: usize = 64;
+
 /// Writes what was settled. Every `Set-Cookie` line that is not C's keeps its bytes, its order and its own line (P3).
-pub fn finish(headers: &mut HeaderMap, settlement: &Settlement, policy_version: &str) {
+pub fn finish(headers: &mut HeaderMap, settlement: &Settlement, policy_version: &HeaderValue) {
     if settlement.lines.iter().any(Option::is_some) || !settlement.added.is_empty() {
         write_lines(headers, settlement);
     }
@@ -43,13 +48,13 @@ fn write_lines(headers: &mut HeaderMap, settlement: &Settlement) {
 }
 
 /// Rule E3: so that a page can follow the clock of any of its responses.
-fn tell(headers: &mut HeaderMap, clock: &SessionClock, policy_version: &str) {
+fn tell(headers: &mut HeaderMap, clock: &SessionClock, policy_version: &HeaderValue) {
+    headers.reserve(3);
     headers.insert(SESSION_EXPIRES_IN, HeaderValue::from(clock.remaining.as_secs()));
-    if let Ok(version) = HeaderValue::from_str(policy_version) {
-        headers.insert(SESSION_POLICY_VERSION, version);
-    }
-    let timing = format!("session;dur={};desc=\"{}\"", clock.remaining.as_millis(), clock.now.get());
-    if let Ok(timing) = HeaderValue::from_str(&timing) {
+    headers.insert(SESSION_POLICY_VERSION, policy_version.clone());
+    let mut timing = BytesMut::with_capacity(LONGEST_TIMING);
+    let _ = write!(timing, "session;dur={};desc=\"{}\"", clock.remaining.as_millis(), clock.now.get()); // It grows.
+    if let Ok(timing) = HeaderValue::from_maybe_shared(timing.freeze()) {
         headers.append(SERVER_TIMING, timing);
     }
 }

@@ -11,7 +11,7 @@ use super::streams::{StreamMode, Streams};
 use super::tunnel::{self, Terms};
 use crate::clock::{Clock, Stopwatch};
 use crate::endpoints::{Call, Endpoint, EndpointSettings};
-use crate::headers::{list, remove_hop_by_hop, retain};
+use crate::headers::{list, remove_hop_by_hop};
 use crate::memory::{Memory, SignatureMemo, VerifiedTokens};
 use crate::metrics::Metrics;
 use crate::session::decide::{Forward, Verdict, decide};
@@ -26,6 +26,7 @@ use crate::upstream::{Upstream, UpstreamError};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request, response};
 use hyper::body::Incoming;
 use std::any::Any;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -50,8 +51,10 @@ struct Process {
     signatures: SignatureMemo,
     streams: Arc<Streams>,
     reporter: Reporter,
+    /// As every answer to a session says it.
+    policy_version: HeaderValue,
     /// Tells this process's requests from another's.
-    instance: u32,
+    instance: u64,
     requests: AtomicU64,
     /// A token of some request verified: the key is the backend's.
     has_verified: AtomicBool,
@@ -89,11 +92,12 @@ pub struct Peer<'a> {
 impl Proxy {
     #[must_use]
     pub fn new(settings: ProxySettings, upstream: Upstream, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, log: Arc<AccessLog>) -> Self {
-        let mut instance = [0; 4];
-        // Without randomness the ids are merely less telling.
-        let _ = aws_lc_rs::rand::fill(&mut instance);
+        // Not for secrets: the library's random numbers for those take 50 ms to begin with.
+        let instance = RandomState::new().hash_one(0);
         let streams = Arc::new(Streams::new(settings.streams, settings.rules.policy.buffer()));
+        let policy_version = HeaderValue::from_str(settings.rules.policy.version());
         let process = Process {
+            policy_version: policy_version.unwrap_or_else(|_| HeaderValue::from_static("")),
             settings,
             clock,
             metrics,
@@ -102,7 +106,7 @@ impl Proxy {
             signatures: SignatureMemo::default(),
             streams,
             reporter: Reporter::default(),
-            instance: u32::from_be_bytes(instance),
+            instance,
             requests: AtomicU64::new(0),
             has_verified: AtomicBool::new(false),
         };
@@ -228,10 +232,8 @@ impl Proxy {
         }
         // A response with both framings was read as chunked; a length that contradicts it must not go on. Nor may one of
         // an answer that has no body by its status (RFC 9110 §8.6).
-        if head.headers.contains_key(header::TRANSFER_ENCODING) || head.status == StatusCode::NO_CONTENT {
-            retain(&mut head.headers, |name, _| *name != header::CONTENT_LENGTH);
-        }
-        remove_hop_by_hop(&mut head.headers);
+        let has_length = !head.headers.contains_key(header::TRANSFER_ENCODING) && head.status != StatusCode::NO_CONTENT;
+        remove_hop_by_hop(&mut head.headers, |name| has_length || *name != header::CONTENT_LENGTH);
         // 8 settle, 9 finish
         process.settle(&mut head, uri, &verdict, &around, false, said);
         let token = verdict.session.as_ref().map(|live| &*live.token);
@@ -281,7 +283,7 @@ impl Process {
         }
         said.outcome = Some(settlement.outcome);
         if self.settings.mode == Mode::Enforce {
-            finish(&mut head.headers, &settlement, self.settings.rules.policy.version());
+            finish(&mut head.headers, &settlement, &self.policy_version);
         }
     }
 
@@ -291,7 +293,7 @@ impl Process {
         }
         if let Some(outcome) = said.outcome {
             self.metrics.decided(outcome);
-            self.metrics.signatures(self.signatures.made());
+            self.metrics.signed(self.signatures.take_made());
             if outcome == Outcome::Stripped(Dead::Unverified) && !self.has_verified.load(Ordering::Relaxed) {
                 self.reporter.unverified(self.clock.now());
             }
@@ -312,13 +314,13 @@ fn is_compressed_on_the_way(headers: &HeaderMap) -> bool {
 
 /// Unlike any other of this process, and hardly like one of another.
 struct RequestId {
-    instance: u32,
+    instance: u64,
     number: u64,
 }
 
 impl std::fmt::Display for RequestId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:08x}-{:x}", self.instance, self.number)
+        write!(f, "{:08x}-{:x}", self.instance >> 32, self.number)
     }
 }
 

@@ -1,24 +1,23 @@
 //! The upstream request that a verdict asks for.
 
 use super::facts::{self, SESSION_PASSIVE};
-use crate::headers::{remove_hop_by_hop, retain};
+use crate::headers::remove_hop_by_hop;
 use crate::session::decide::Forward;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Turns a client's head into the backend's: our own fields and those of the connection go, the cookie is as decided.
 pub fn prepare(headers: &mut HeaderMap, forward: &Forward, upgrade: Option<&HeaderValue>) {
-    retain(headers, |name, _| *name != SESSION_PASSIVE);
-    match forward {
-        Forward::Cookies(cookies) if cookies.is_empty() => retain(headers, |name, _| *name != header::COOKIE),
-        Forward::Cookies(cookies) => {
-            // What came as field values, less some bytes, or with a token in place of another, is one again.
-            if let Ok(value) = HeaderValue::from_bytes(cookies) {
-                headers.insert(header::COOKIE, value);
-            }
+    let mut without_cookies = false;
+    if let Forward::Cookies(cookies) = forward {
+        without_cookies = cookies.is_empty();
+        // What came as field values, less some bytes, or with a token in place of another, is one again.
+        if let Ok(value) = HeaderValue::from_bytes(cookies)
+            && !without_cookies
+        {
+            headers.insert(header::COOKIE, value);
         }
-        _ => {}
     }
-    connect(headers, upgrade);
+    connected(headers, upgrade, |name| *name != SESSION_PASSIVE && !(without_cookies && *name == header::COOKIE));
 }
 
 /// HTTP/2 may split the cookie string; a backend that speaks HTTP/1.1 reads the first field only (RFC 9113 §8.2.3).
@@ -32,9 +31,12 @@ pub fn join_crumbs(headers: &mut HeaderMap) {
 
 /// What any proxy does to a head: the fields of the client's connection go, those of ours come.
 pub fn connect(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
-    remove_hop_by_hop(headers);
+    connected(headers, upgrade, |_| true);
+}
+
+fn connected(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>, is_kept: impl Fn(&HeaderName) -> bool) {
     // hyper asked for the body already, when it was first read.
-    retain(headers, |name, _| *name != header::EXPECT);
+    remove_hop_by_hop(headers, |name| *name != header::EXPECT && is_kept(name));
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, protocol.clone());

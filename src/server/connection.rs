@@ -5,6 +5,7 @@ use super::deadline::{Busy, DeadlineIo, Deadlines, Progress, Wire};
 use super::pump::{Pumped, pump};
 use super::socket::Presence;
 use crate::drain::{Drain, Stage, reached};
+use crate::headers::HYPERS_MAX_FIELDS;
 use crate::proxy::{AnswerBody, BodyError, Peer, Proxy};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -130,12 +131,12 @@ impl Connection {
             let (connection, busy) = (Arc::clone(self), self.progress.begin());
             async move { Ok::<_, Infallible>(connection.answer_http1(request, busy).await) }
         });
-        let mut connection = http1::Builder::new()
-            .preserve_header_case(true)
-            .max_headers(settings.max_fields)
-            .max_buf_size(settings.max_head)
-            .serve_connection(TokioIo::new(io), answering)
-            .with_upgrades();
+        let mut builder = http1::Builder::new();
+        builder.preserve_header_case(true).max_buf_size(settings.max_head);
+        if settings.max_fields != HYPERS_MAX_FIELDS {
+            builder.max_headers(settings.max_fields);
+        }
+        let mut connection = builder.serve_connection(TokioIo::new(io), answering).with_upgrades();
         let talking = poll_fn(|context| {
             let ended = Pin::new(&mut connection).poll(context);
             if ended.is_pending() && self.progress.is_parking() {

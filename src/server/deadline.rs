@@ -227,7 +227,8 @@ impl<T: Wire> DeadlineIo<T> {
 
     /// Makes bytes that were read already the next ones to be read.
     pub fn replay(&mut self, bytes: Bytes) {
-        self.replay = bytes;
+        // Nothing of a buffer is a buffer yet.
+        self.replay = if bytes.is_empty() { Bytes::new() } else { bytes };
     }
 
     /// Waits for the next byte or the end, without a buffer. A parked connection has been quiet for a tick already.
@@ -323,7 +324,9 @@ impl<T: Wire> AsyncRead for DeadlineIo<T> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.replay.is_empty() {
             let count = self.replay.len().min(buffer.remaining());
-            buffer.put_slice(&self.replay.split_to(count));
+            let rest = self.replay.split_off(count);
+            buffer.put_slice(&self.replay);
+            self.replay(rest);
             self.progress.0.is_unheard.store(true, Ordering::Relaxed);
             return Poll::Ready(Ok(()));
         }

@@ -1,10 +1,12 @@
 //! The request's cookies, as bytes: finding one, taking one out, putting another value in its place.
 //! Every other cookie keeps its bytes and its order (rule Q1).
 
+use memchr::{memchr, memchr_iter};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Room for the cookies of most requests.
+/// As many as most requests have find room without an allocation.
 const USUAL_PAIRS: usize = 12;
 
 /// One `name=value` pair in a cookie string.
@@ -20,7 +22,7 @@ struct Pair {
 #[derive(Clone, Debug)]
 pub struct Cookies<'a> {
     text: &'a [u8],
-    pairs: Vec<Pair>,
+    pairs: SmallVec<[Pair; USUAL_PAIRS]>,
 }
 
 /// What to do with one pair when the string is written again.
@@ -45,11 +47,10 @@ pub fn join<'a>(mut fields: impl Iterator<Item = &'a [u8]>) -> Cow<'a, [u8]> {
 impl<'a> Cookies<'a> {
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Self {
-        let mut pairs = Vec::with_capacity(USUAL_PAIRS);
+        let mut pairs = SmallVec::new();
         let mut start = 0_usize;
-        for part in text.split(|&byte| byte == b';') {
-            let end = start.saturating_add(part.len());
-            if let Some(equals) = part.iter().position(|&byte| byte == b'=') {
+        for end in memchr_iter(b';', text).chain([text.len()]) {
+            if let Some(equals) = memchr(b'=', &text[start..end]) {
                 let equals = start.saturating_add(equals);
                 pairs.push(Pair {
                     whole: start..end,

@@ -35,7 +35,7 @@ pub mod time;
 pub mod token;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use attributes::Attributes;
 use companion::Companion;

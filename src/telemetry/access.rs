@@ -2,10 +2,9 @@
 //! that many requests share, and reaches the log a moment later.
 
 use super::LogFormat;
-use crate::session::family::{Family, Prefix};
+use crate::session::family::Family;
 use crate::session::outcome::Outcome;
 use crate::session::time::{Span, UnixMillis};
-use serde::{Serialize, Serializer};
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -103,46 +102,25 @@ fn print(lines: &[u8]) {
 
 impl Line<'_> {
     fn write_json(&self, out: &mut Vec<u8>) {
-        #[derive(Serialize)]
-        struct Fields<'a> {
-            #[serde(serialize_with = "shown")]
-            timestamp: humantime::Rfc3339Timestamp,
-            level: &'static str,
-            event: &'static str,
-            #[serde(serialize_with = "shown")]
-            id: &'a dyn std::fmt::Display,
-            method: &'a str,
-            path: &'a str,
-            status: u16,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            decision: Option<&'static str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            reason: Option<&'static str>,
-            #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_shown")]
-            family: Option<Prefix>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            error: Option<&'static str>,
-            #[serde(skip_serializing_if = "std::ops::Not::not")]
-            observed: bool,
-            ms: u64,
+        let _ = write!(out, r#"{{"timestamp":"{}","level":"INFO","event":"request","id":"{}""#, self.timestamp(), self.id);
+        member(out, r#","method":"#, self.method);
+        member(out, r#","path":"#, self.path);
+        number(out, r#","status":"#, self.status.into());
+        if let Some(outcome) = self.outcome {
+            member(out, r#","decision":"#, outcome.decision());
+            member(out, r#","reason":"#, outcome.reason());
         }
-        let fields = Fields {
-            timestamp: self.timestamp(),
-            level: "INFO",
-            event: "request",
-            id: self.id,
-            method: self.method,
-            path: self.path,
-            status: self.status,
-            decision: self.outcome.map(Outcome::decision),
-            reason: self.outcome.map(Outcome::reason),
-            family: self.family.map(|family| family.prefix()),
-            error: self.error,
-            observed: self.observed,
-            ms: self.took.as_millis(),
-        };
-        let _ = serde_json::to_writer(&mut *out, &fields); // Strings and numbers into memory.
-        out.push(b'\n');
+        if let Some(family) = self.family {
+            let _ = write!(out, r#","family":"{}""#, family.prefix());
+        }
+        if let Some(error) = self.error {
+            member(out, r#","error":"#, error);
+        }
+        if self.observed {
+            out.extend_from_slice(br#","observed":true"#);
+        }
+        number(out, r#","ms":"#, self.took.as_millis());
+        out.extend_from_slice(b"}\n");
     }
 
     fn write_text(&self, out: &mut Vec<u8>) {
@@ -169,15 +147,21 @@ impl Line<'_> {
     }
 }
 
-fn shown<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
+fn member(out: &mut Vec<u8>, name: &str, text: &str) {
+    out.extend_from_slice(name.as_bytes());
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        let _ = serde_json::to_writer(out, text); // A string into memory.
+    }
 }
 
-fn some_shown<S: Serializer>(value: &Option<Prefix>, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(prefix) => serializer.collect_str(prefix),
-        None => serializer.serialize_none(),
-    }
+fn number(out: &mut Vec<u8>, name: &str, number: u64) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::lease::{Http1, Lease};
 use super::pool::{MOST_STREAMS, Multiplexed, Pool};
 use super::{UpstreamError, UpstreamSettings};
+use crate::headers::HYPERS_MAX_FIELDS;
 use crate::session::time::Span;
 use http::Uri;
 use http::uri::{Authority, Scheme};
@@ -174,14 +175,12 @@ impl Connector {
     async fn http1(&self, io: impl Io + 'static, pool: &Arc<Pool>) -> io::Result<Dialed> {
         let received = Arc::new(AtomicU64::new(0));
         let io: Box<dyn Io> = Box::new(Counted { io, received: Arc::clone(&received), is_deaf: false });
-        let (sender, connection) = http1::Builder::new()
-            .preserve_header_case(true)
-            .max_headers(self.max_fields)
-            .max_header_size(self.max_head)
-            .max_buf_size(self.max_head.max(READ_BUFFER))
-            .handshake(TokioIo::new(io))
-            .await
-            .map_err(io::Error::other)?;
+        let mut builder = http1::Builder::new();
+        builder.preserve_header_case(true).max_header_size(self.max_head).max_buf_size(self.max_head.max(READ_BUFFER));
+        if self.max_fields != HYPERS_MAX_FIELDS {
+            builder.max_headers(self.max_fields);
+        }
+        let (sender, connection) = builder.handshake(TokioIo::new(io)).await.map_err(io::Error::other)?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(event = "upstream_connection_ended", error = %error);

@@ -49,7 +49,7 @@ pub struct Failed {
 pub struct Download {
     body: Incoming,
     /// What the connection needs to go back.
-    lease: Option<(Lease, Arc<UploadState>)>,
+    lease: Option<(Lease, Option<Arc<UploadState>>)>,
     /// The place among the streams of a connection that carries many.
     _slot: Option<Slot>,
 }
@@ -86,7 +86,7 @@ impl Lease {
     }
 
     /// Cancelling this closes the connection, so the backend hears of it.
-    pub async fn send(mut self, request: Request<Upload>, state: &Arc<UploadState>) -> Result<Response<Download>, Failed> {
+    pub async fn send(mut self, request: Request<Upload>, state: Option<&Arc<UploadState>>) -> Result<Response<Download>, Failed> {
         let connection = &mut self.connection;
         let before = connection.received.load(Ordering::Relaxed);
         match connection.sender.try_send_request(request).await {
@@ -96,7 +96,7 @@ impl Lease {
                     return Ok(response.map(|body| Download { body, lease: None, _slot: None }));
                 }
                 Ok(response.map(|body| {
-                    let mut download = Download { body, lease: Some((self, Arc::clone(state))), _slot: None };
+                    let mut download = Download { body, lease: Some((self, state.cloned())), _slot: None };
                     if download.body.is_end_stream() {
                         download.release();
                     }
@@ -154,7 +154,7 @@ impl Download {
     /// An answer to a request that is still being sent leaves the connection in no state to be used again.
     fn release(&mut self) {
         if let Some((lease, state)) = self.lease.take()
-            && state.is_done()
+            && state.is_none_or(|state| state.is_done())
         {
             lease.release();
         }

@@ -99,14 +99,15 @@ impl Upstream {
         }
         let (upload, state) = Upload::new(body);
         let limits = self.settings.upload.of(&head.headers);
-        let exchange = self.exchange(Request::from_parts(head, upload), &state);
+        let exchange = self.exchange(Request::from_parts(head, upload), state.as_ref());
         tokio::select! {
+            biased;
             answer = exchange => answer,
-            error = state.patience(&limits, self.settings.response) => Err(error),
+            error = upload::patience(state.as_deref(), &limits, self.settings.response) => Err(error),
         }
     }
 
-    async fn exchange(&self, request: Request<Upload>, state: &Arc<UploadState>) -> Result<Response<Download>, UpstreamError> {
+    async fn exchange(&self, request: Request<Upload>, state: Option<&Arc<UploadState>>) -> Result<Response<Download>, UpstreamError> {
         let offer = if request.headers().contains_key(header::UPGRADE) { Offer::Http1 } else { Offer::Any };
         if offer == Offer::Http1 && matches!(self.settings.target, Target::H2c(_)) {
             return Err(UpstreamError::NoTunnel);
@@ -126,7 +127,7 @@ impl Upstream {
     }
 
     /// On a connection that is there, if there is one with room.
-    async fn send_pooled(&self, request: Request<Upload>, offer: Offer, state: &Arc<UploadState>) -> Pooled {
+    async fn send_pooled(&self, request: Request<Upload>, offer: Offer, state: Option<&Arc<UploadState>>) -> Pooled {
         let place = if offer == Offer::Any { self.pool.multiplexed() } else { None };
         let sent = if let Some(place) = place {
             self.send_multiplexed(place, request).await

@@ -42,9 +42,8 @@ impl UploadLimits {
 /// The client's body, which tells how far it is.
 #[derive(Debug)]
 pub struct Upload {
-    /// `None` for a request that is sent again, which has none.
-    body: Option<Incoming>,
-    state: Arc<UploadState>,
+    /// `None` for a request that has none.
+    body: Option<(Incoming, Arc<UploadState>)>,
 }
 
 /// How far a body is.
@@ -58,18 +57,33 @@ pub struct UploadState {
 }
 
 impl Upload {
-    pub fn new(body: Incoming) -> (Self, Arc<UploadState>) {
-        let state = Arc::new(UploadState::default());
+    /// Without a state where there is nothing to send.
+    pub fn new(body: Incoming) -> (Self, Option<Arc<UploadState>>) {
         if body.is_end_stream() {
-            state.finish();
+            return (Self { body: None }, None);
         }
-        (Self { body: Some(body), state: Arc::clone(&state) }, state)
+        let state = Arc::new(UploadState::default());
+        (Self { body: Some((body, Arc::clone(&state))) }, Some(state))
     }
 
     /// The same nothing once more, if there is nothing to send.
     pub fn again(&self) -> Option<Self> {
-        self.is_end_stream().then(|| Self { body: None, state: Arc::clone(&self.state) })
+        self.is_end_stream().then_some(Self { body: None })
     }
+}
+
+/// Ends when too much time went by without an answer, and says whose fault that is.
+pub async fn patience(state: Option<&UploadState>, limits: &UploadLimits, response: Option<Span>) -> UpstreamError {
+    if let Some(state) = state
+        && let Some(fault) = state.patience(limits, response).await
+    {
+        return fault;
+    }
+    match response {
+        Some(limit) => tokio::time::sleep(limit.to_std()).await,
+        None => std::future::pending().await,
+    }
+    UpstreamError::Silent
 }
 
 impl UploadState {
@@ -83,8 +97,8 @@ impl UploadState {
         }
     }
 
-    /// Ends when too much time went by without an answer, and says whose fault that is.
-    pub async fn patience(&self, limits: &UploadLimits, response: Option<Span>) -> UpstreamError {
+    /// Ends with `None` when the body has gone, and otherwise when it takes too long.
+    async fn patience(&self, limits: &UploadLimits, response: Option<Span>) -> Option<UpstreamError> {
         let mut last = (Instant::now(), 0);
         let mut window = last;
         while !self.is_done() {
@@ -101,25 +115,21 @@ impl UploadState {
                 // The backend does not take what is there: that is no client's fault.
                 window = (now, moved);
                 if response.is_some_and(|limit| quiet >= limit.to_std()) {
-                    return UpstreamError::Silent;
+                    return Some(UpstreamError::Silent);
                 }
                 continue;
             }
             if limits.idle.is_some_and(|limit| quiet >= limit.to_std()) {
-                return UpstreamError::ClientSlow;
+                return Some(UpstreamError::ClientSlow);
             }
             if now.duration_since(window.0) >= RATE_WINDOW {
                 if moved.saturating_sub(window.1) < limits.rate.saturating_mul(RATE_WINDOW.as_secs()) {
-                    return UpstreamError::ClientSlow;
+                    return Some(UpstreamError::ClientSlow);
                 }
                 window = (now, moved);
             }
         }
-        match response {
-            Some(limit) => tokio::time::sleep(limit.to_std()).await,
-            None => std::future::pending().await,
-        }
-        UpstreamError::Silent
+        None
     }
 }
 
@@ -128,27 +138,26 @@ impl Body for Upload {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = Pin::new(body).poll_frame(context);
-        let state = &self.state;
+        let Some((body, state)) = &mut self.body else { return Poll::Ready(None) };
+        let frame = Pin::new(&mut *body).poll_frame(context);
         state.waits.store(frame.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(data) = frame.data_ref()
         {
             state.moved.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
-        if matches!(frame, Poll::Ready(None)) || self.is_end_stream() {
+        if matches!(frame, Poll::Ready(None)) || body.is_end_stream() {
             state.finish();
         }
         frame.map_ok(without_unsafe_trailers)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
     }
 }
 
@@ -173,7 +182,7 @@ mod tests {
             std::future::pending::<()>().await;
         });
         let limit = Duration::from_secs(seconds + 120);
-        let fate = tokio::time::timeout(limit, state.patience(&limits, RESPONSE)).await.ok();
+        let fate = tokio::time::timeout(limit, patience(Some(&state), &limits, RESPONSE)).await.ok();
         feed.abort();
         fate.map(|error| (error, start.elapsed().as_secs()))
     }
@@ -209,7 +218,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(5)).await;
             sent.finish();
         });
-        assert_eq!(state.patience(&LIMITS, RESPONSE).await, UpstreamError::Silent);
+        assert_eq!(patience(Some(&state), &LIMITS, RESPONSE).await, UpstreamError::Silent);
         assert_eq!(start.elapsed().as_secs(), 65);
     }
 }

@@ -1,6 +1,6 @@
 //! What happens to the others when one goes wrong, and what a restart costs.
 
-use crate::harness::{Backend, Client, Http2, Process, Reply, SECRET, Sidecar};
+use crate::harness::{Backend, Client, Http2, Process, Reply, SECRET, Sidecar, signal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -267,10 +267,6 @@ async fn t7_a_hangup_during_the_start_is_survived() {
         let _ = child.wait();
     }
     assert_eq!(died, 0, "of 5");
-}
-
-fn signal(process: u32, name: &str) {
-    assert!(std::process::Command::new("kill").args([name, &process.to_string()]).status().unwrap().success());
 }
 
 /// A client that said one byte more and went away. Nothing else is ever written, so nobody notices.

@@ -4,6 +4,7 @@
 mod acceptance;
 mod boot;
 mod caches;
+mod costs;
 mod faults;
 mod harness;
 mod house;
@@ -20,3 +21,4 @@ mod streams;
 mod tls;
 mod upstreams;
 mod verifiers;
+mod workers;

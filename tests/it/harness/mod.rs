@@ -15,6 +15,6 @@ pub use browser::Browser;
 pub use certificates::{Authority, Pair};
 pub use client::{Answer, Client};
 pub use http2::{Http2, Http2Backend};
-pub use real::{Process, bare, next_second, now, now_millis, sleep_until};
+pub use real::{Process, bare, next_second, now, now_millis, signal, sleep_until};
 pub use sidecar::Sidecar;
 pub use tokens::{NOW, SECRET, claims, expiry, issued, payload, session_token, shape, token, token_by};

@@ -4,8 +4,8 @@ import contextlib
 import dataclasses
 
 import tokens
-from measure import Failed, checked, load, median, status
-from peers import Envoy, Haproxy, Nginx, Peer, Slidecar, free_port
+from measure import Failed, load, median, status
+from peers import LOAD_CORE, PROXY_CORE, Envoy, Haproxy, Nginx, Peer, Slidecar, free_port
 
 CONNECTIONS = 64
 
@@ -151,6 +151,13 @@ def growth(enter, directory, files, rounds, say):
         "bytes of an answer's body": {size * kib: {**cached, "body": size * kib, "connections": 16} for size in (1, 16, 64, 256, 1024)},
     }
     found = {title: {value: Job(f"{value} {title}", peer, spec) for value, spec in specs.items()} for title, specs in tables.items()}
+    two = {"session": True, "settings": {"SLIDECAR_WORKERS": "2"}}
+    found["workers"] = {
+        "1": Job("1 worker", peer, dict(cached)),
+        "2, on the same core": Job("2 workers", enter(Slidecar(directory, "slidecar-two", backend, **two)), dict(cached)),
+        "2, on both cores, one of them the load's": Job("2 workers, 2 cores", enter(
+            Slidecar(directory, "slidecar-both", backend, core={LOAD_CORE, PROXY_CORE}, **two)), dict(cached)),
+    }
     for number in range(rounds):
         say(f"growth, round {number + 1} of {rounds}")
         for by_value in found.values():

@@ -19,10 +19,12 @@ class Failed(Exception):
     """A measurement that is none, because answers were wrong."""
 
 
-def load(what, **spec):
+def load(what, is_realtime=False, **spec):
     """One run of the load; every answer was checked."""
     child = pinned([LOAD, json.dumps(spec, default=str)], LOAD_CORE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
+        if is_realtime:
+            realtime([child.pid])
         out, errors = child.communicate(timeout=60)
     finally:
         end(child)
@@ -82,6 +84,10 @@ def status(address, cookie):
         return answer.status, answer.getheader("Set-Cookie")
     finally:
         connection.close()
+
+
+def cpu_ns(pids):
+    return sum(int(path.read_text().split()[0]) for pid in pids for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
 
 def pss(pids):

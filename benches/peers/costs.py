@@ -14,19 +14,16 @@ RATE = 5000
 WARMUP, WINDOW, PAUSE = 0.1, 0.6, 0.35
 
 
-def peers(envoy, also=()):
-    return [("nginx", Nginx, {}), ("haproxy", Haproxy, {}), *([("envoy", Envoy, {})] if envoy else []),
-            ("slidecar", Slidecar, {"session": True}), *also]
+PEERS = [("nginx", Nginx, {}), ("haproxy", Haproxy, {}), ("envoy", Envoy, {}), ("slidecar", Slidecar, {"session": True})]
 
 
-def latency(directory, files, envoy, rounds, say):
+def latency(directory, files, rounds, say):
     """At a rate that leaves every proxy time to spare, and without a proxy."""
-    also = [("haproxy jwt_verify", Haproxy, {"session": True}), *([("envoy jwt_authn", Envoy, {"session": True})] if envoy else [])]
     backend = f"127.0.0.1:{free_port()}"
     found = {"direct": []}
     with contextlib.ExitStack() as stack:
-        running = {name: stack.enter_context(kind(directory, name.replace(" ", "-"), backend, **options))
-                   for name, kind, options in peers(envoy, also)}
+        running = {name: stack.enter_context(kind(directory, name, backend, **options))
+                   for name, kind, options in PEERS}
         settle()
         permitted = all([realtime(peer.pids()) for peer in running.values()])
         for number in range(rounds):
@@ -45,7 +42,7 @@ def latency(directory, files, envoy, rounds, say):
             "peers": {name: {**{key: median(run[key] for run in runs) for key in runs[0]}, "rounds": runs} for name, runs in found.items()}}
 
 
-def memory(directory, files, envoy, hard_limit, say):
+def memory(directory, files, hard_limit, say):
     """Idle, and with so many idle connections: a process of its own for each number."""
     say("memory")
     counts = [count for count in (1000, 9500) if 2 * count + 500 < hard_limit]
@@ -53,7 +50,7 @@ def memory(directory, files, envoy, hard_limit, say):
     with contextlib.ExitStack() as stack:
         # Each with a backend of its own, which is the process that holds its connections.
         running = {(name, count): stack.enter_context(kind(directory, f"{name}-{count}", f"127.0.0.1:{free_port()}", **options))
-                   for name, kind, options in peers(envoy) for count in counts}
+                   for name, kind, options in PEERS for count in counts}
         settle(1)
         before = {key: pss(peer.pids()) for key, peer in running.items()}
         opened = {}
@@ -69,11 +66,11 @@ def memory(directory, files, envoy, hard_limit, say):
     return found
 
 
-def system_calls(directory, files, envoy, say):
+def system_calls(directory, files, say):
     say("system calls")
     backend = f"127.0.0.1:{free_port()}"
     found = {}
-    for name, kind, options in peers(envoy):
+    for name, kind, options in PEERS:
         with kind(directory, f"{name}-traced", backend, **options) as peer:
             settle()
             spec = {"mode": "ask", "backend": backend, "target": peer.address, "body": 1024, "connections": CONNECTIONS,
@@ -83,13 +80,13 @@ def system_calls(directory, files, envoy, say):
     return found
 
 
-def start(directory, files, envoy, say, times=10):
+def start(directory, files, say, times=10):
     """Milliseconds from the fork to the first 200 that came through, and of the same binary's size."""
     say("start")
     backend = f"127.0.0.1:{free_port()}"
     found = {}
     with serving(backend):
-        for name, kind, options in peers(envoy):
+        for name, kind, options in PEERS:
             taken = []
             for number in range(times):
                 peer = kind(directory, f"{name}-start-{number}", backend, **options)

@@ -9,7 +9,7 @@ from harness import Authority
 from measure import Failed, cpu_ns, median, serving
 from peers import LOAD_CORE, Nginx, Slidecar, free_port, pinned
 
-REQUESTS = 15_000
+REQUESTS = 8000
 # h2load does not come back after a connection that ends by count, so that none ends.
 ENDLESS = 1_000_000
 
@@ -65,5 +65,5 @@ def websocket(enter, directory, files, rounds, say):
     for number in range(rounds):
         say(f"WebSocket, round {number + 1} of {rounds}")
         for job in found if number % 2 == 0 else reversed(found):
-            job.measure(0.5)
+            job.measure()
     return {job.name: {**job.summary(), "rounds": job.rounds} for job in found}

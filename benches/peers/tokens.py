@@ -32,7 +32,7 @@ TOKEN = "@TOKEN@"
 def request(session=True, others=OTHERS, padding=0):
     """Without a session, a cookie of the same length stands in its place, so that all pass on as many bytes."""
     value = f"{COOKIE}={TOKEN}" if session else "history=" + "4f" * ((LENGTH + len(COOKIE) - len("history")) // 2)
-    cookies = "; ".join([others[0], value, *others[1:]])
+    cookies = "; ".join([*others[:1], value, *others[1:]])
     pad = ""
     while padding > 0:
         # Fields of the size that tracing and client hints have, rather than one of a size that none has.

@@ -5,15 +5,11 @@ import socket
 import time
 
 import tokens
-from measure import Failed, holding, load, median, pss, realtime, serving, syscalls
+from measure import Failed, holding, load, median, pss, serving, syscalls
 from peers import Envoy, Haproxy, Nginx, Slidecar, free_port, settle
 
 CONNECTIONS = 64
 RATE = 5000
-# Together less than the 0.95 s of each second that Linux leaves to real-time work, which the load is all the time.
-WARMUP, WINDOW, PAUSE = 0.1, 0.6, 0.35
-
-
 PEERS = [("nginx", Nginx, {}), ("haproxy", Haproxy, {}), ("envoy", Envoy, {}), ("slidecar", Slidecar, {"session": True})]
 
 
@@ -25,20 +21,18 @@ def latency(directory, files, rounds, say):
         running = {name: stack.enter_context(kind(directory, name, backend, **options))
                    for name, kind, options in PEERS}
         settle()
-        permitted = all([realtime(peer.pids()) for peer in running.values()])
         for number in range(rounds):
             say(f"latency, round {number + 1} of {rounds}")
             order = ["direct", *running]
             for name in order if number % 2 == 0 else reversed(order):
                 target = running[name].address if name in running else backend
-                one = load(f"{name} at {RATE}/s", is_realtime=permitted, mode="ask", backend=backend, target=target, rate=RATE, body=1024,
-                           connections=CONNECTIONS, head=tokens.request(), tokens=files.some[64], warmup=WARMUP, seconds=WINDOW)
+                one = load(f"{name} at {RATE}/s", mode="ask", backend=backend, target=target, rate=RATE, body=1024,
+                           connections=CONNECTIONS, head=tokens.request(), tokens=files.some[64], warmup=0.1, seconds=0.6)
                 found.setdefault(name, []).append({key: one[key] for key in ("p50_us", "p90_us", "p99_us")})
-                time.sleep(PAUSE)
     for name, runs in found.items():
         for run, direct in zip(runs, found["direct"]):
             run["added_p50_us"] = run["p50_us"] - direct["p50_us"]
-    return {"rate": RATE, "realtime": permitted,
+    return {"rate": RATE,
             "peers": {name: {**{key: median(run[key] for run in runs) for key in runs[0]}, "rounds": runs} for name, runs in found.items()}}
 
 

@@ -1,5 +1,6 @@
 """The proxies under test: what each is configured to do, and how it is started."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -15,12 +16,16 @@ PROXY_CORE, LOAD_CORE = 1, 0
 
 
 def pinned(command, core, **options):
-    """A child on that core. The affinity is ours for a moment and inherited: a taskset in between would cost a start."""
+    """A child on that core, ahead of everything else there: the time slices of others would show as latency and as cold
+    caches. Both are ours for a moment and inherited: a taskset and a chrt in between would show in the time to start."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, core if isinstance(core, set) else {core})
     try:
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
         return subprocess.Popen([str(part) for part in command], stdin=options.pop("stdin", subprocess.DEVNULL), **options)
     finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.sched_setaffinity(0, before)
 
 
@@ -33,6 +38,8 @@ def raise_limits():
 
 class Peer:
     """A proxy that runs while the block does. Its access log is a file in `directory`."""
+
+    is_realtime = False
 
     def __init__(self, directory, name, backend, core=PROXY_CORE, **options):
         self.directory = directory / f"{name}-{free_port()}"
@@ -53,6 +60,7 @@ class Peer:
         # Appending: the log can be emptied between two rounds.
         with open(self.log, "ab") as log, open(self.errors, "ab") as errors:
             self.child = pinned(command, self.core, env={"PATH": os.environ["PATH"], **env}, stdout=log, stderr=errors)
+        Peer.is_realtime = os.sched_getscheduler(self.child.pid) == os.SCHED_FIFO
 
     def __enter__(self):
         self.spawn()
@@ -77,10 +85,8 @@ class Peer:
             self.child.wait(0.3)
         except subprocess.TimeoutExpired:
             for pid in children:
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             self.child.wait()
         self.child = None
 

@@ -80,8 +80,7 @@ def text(results):
     if "latency" in results:
         one = results["latency"]
         names = ("p50_us", "p90_us", "p99_us", "added_p50_us")
-        how = "real-time priority" if one["realtime"] else "usual priority: other processes show"
-        parts.append(table(f"Latency at {one['rate']} requests/s, µs ({how})", ["", "p50", "p90", "p99", "added p50"],
+        parts.append(table(f"Latency at {one['rate']} requests/s, µs", ["", "p50", "p90", "p99", "added p50"],
                            [[name, *(number(row[key], 0) for key in names)] for name, row in one["peers"].items()]))
     if "memory" in results:
         rows = results["memory"]
@@ -102,7 +101,8 @@ def text(results):
     if "websocket" in results:
         parts.append(table("WebSocket, per message and its echo", ["", "CPU µs", "user", "system", "messages/s", "busy"], cpu_rows(results["websocket"])))
     parts.append(f"`*` the proxy had time to spare, so its figure holds sleeping and waking. The run took {results['seconds']:.0f} s; "
-                 f"the host took {results['stolen']:.0%} of the machine's time meanwhile.")
+                 f"the host took {results['stolen']:.0%} of the machine's time meanwhile." +
+                 ("" if results["realtime"] else " Real-time priority was not permitted: other processes show."))
     return "\n\n".join(parts)
 
 

@@ -5,7 +5,7 @@ import socket
 import time
 
 import tokens
-from measure import Failed, holding, load, median, pss, serving, syscalls
+from measure import Failed, holding, load, median, pss, serving, summary, syscalls
 from peers import Envoy, Haproxy, Nginx, Slidecar, free_port, settle
 
 CONNECTIONS = 64
@@ -32,8 +32,7 @@ def latency(directory, files, rounds, say):
     for name, runs in found.items():
         for run, direct in zip(runs, found["direct"]):
             run["added_p50_us"] = run["p50_us"] - direct["p50_us"]
-    return {"rate": RATE,
-            "peers": {name: {**{key: median(run[key] for run in runs) for key in runs[0]}, "rounds": runs} for name, runs in found.items()}}
+    return {"rate": RATE, "peers": {name: summary(runs) for name, runs in found.items()}}
 
 
 def memory(directory, files, hard_limit, say):

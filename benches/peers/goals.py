@@ -1,19 +1,15 @@
 """What slidecar wants to reach against its peers, and whether it does."""
 
-from measure import median
+from measure import median, ratio
 
 
 def cpu(job, other):
-    """Ratio of CPU time per request: the median of the rounds' own ratios, for the machine's speed changes between rounds."""
-    def value(results):
-        jobs = results["cpu"]
-        return median(one["cpu_us"] / two["cpu_us"] for one, two in zip(jobs[job]["rounds"], jobs[other]["rounds"]))
-    return value
+    return lambda results: ratio(results["cpu"][job], results["cpu"][other], "cpu_us")
 
 
 def added_p50(results):
     peers = results["latency"]["peers"]
-    return median(one["added_p50_us"] / two["added_p50_us"] for one, two in zip(peers["slidecar"]["rounds"], peers["nginx"]["rounds"]))
+    return ratio(peers["slidecar"], peers["nginx"], "added_p50_us")
 
 
 def p99(results):

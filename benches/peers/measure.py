@@ -132,3 +132,13 @@ def syscalls(pids, run):
 
 def median(values):
     return statistics.median(values)
+
+
+def summary(rounds):
+    """The median of each figure, and all of them."""
+    return {**{key: median(one[key] for one in rounds) for key in rounds[0]}, "rounds": rounds}
+
+
+def ratio(one, two, key):
+    """The median of the rounds' own ratios, for the machine's speed changes between rounds."""
+    return median(mine[key] / other[key] for mine, other in zip(one["rounds"], two["rounds"]))

@@ -59,6 +59,7 @@ class Peer:
         command, env = self.command()
         # Appending: the log can be emptied between two rounds.
         with open(self.log, "ab") as log, open(self.errors, "ab") as errors:
+            env = {name: value for name, value in env.items() if value is not None}
             self.child = pinned(command, self.core, env={"PATH": os.environ["PATH"], **env}, stdout=log, stderr=errors)
         Peer.is_realtime = os.sched_getscheduler(self.child.pid) == os.SCHED_FIFO
 
@@ -127,7 +128,8 @@ class Slidecar(Peer):
     @classmethod
     def accepts(cls, settings):
         """Whether this binary knows such settings."""
-        env = {"PATH": os.environ["PATH"], "SLIDECAR_UPSTREAM": "http://127.0.0.1:9", **settings}
+        env = {name: value for name, value in settings.items() if value is not None}
+        env |= {"PATH": os.environ["PATH"], "SLIDECAR_UPSTREAM": "http://127.0.0.1:9"}
         done = subprocess.run([str(cls.binary), "check"], env=env, capture_output=True, check=False)
         return done.returncode == 0
 

@@ -6,7 +6,7 @@ import subprocess
 import tokens
 from cpu import Job
 from harness import Authority
-from measure import Failed, cpu_ns, median, serving
+from measure import Failed, cpu_ns, serving, summary
 from peers import LOAD_CORE, Nginx, Slidecar, free_port, pinned
 
 REQUESTS = 8000
@@ -30,8 +30,7 @@ def tls(enter, directory, files, rounds, say):
             for protocol, flags in protocols.items():
                 for name, peer in running.items() if number % 2 == 0 else reversed(running.items()):
                     found.setdefault(protocol, {}).setdefault(name, []).append(h2load(f"{name}, {protocol}", peer, flags, files.one))
-    return {protocol: {name: {**{key: median(run[key] for run in runs) for key in runs[0]}, "rounds": runs} for name, runs in by_name.items()}
-            for protocol, by_name in found.items()}
+    return {protocol: {name: summary(runs) for name, runs in by_name.items()} for protocol, by_name in found.items()}
 
 
 def h2load(what, peer, flags, token):
@@ -66,4 +65,4 @@ def websocket(enter, directory, files, rounds, say):
         say(f"WebSocket, round {number + 1} of {rounds}")
         for job in found if number % 2 == 0 else reversed(found):
             job.measure()
-    return {job.name: {**job.summary(), "rounds": job.rounds} for job in found}
+    return {job.name: summary(job.rounds) for job in found}

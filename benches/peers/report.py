@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 
+from measure import ratio
+
 HERE = pathlib.Path(__file__).resolve().parent
 # Below it the proxy had time to spare, and its CPU time holds sleeping and waking.
 SATURATED = 0.9
@@ -59,24 +61,31 @@ def number(value, digits=2):
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+COLUMNS = ["CPU µs", "user", "system", "requests/s", "busy", "ratio"]
+
+
 def cpu_rows(rows):
+    """The last column is the CPU time beside the first row's, round by round."""
+    first = next(iter(rows.values()))
     for name, row in rows.items():
-        user = row.get("user_share", 0) * row["cpu_us"]
+        user = row["user_share"] * row["cpu_us"]
         yield [name, number(row["cpu_us"]), number(user), number(row["cpu_us"] - user), f"{row['requests_per_second']:.0f}",
-               number(row["busy"]) + ("" if row["busy"] >= SATURATED else " *")]
+               busy(row), number(ratio(row, first, "cpu_us"))]
+
+
+def busy(row):
+    return number(row["busy"]) + ("" if row["busy"] >= SATURATED else " *")
 
 
 def text(results):
     parts = [table("Goals", ["", "now", "goal", "stretch", "verdict"],
                    [[row["what"], number(row["value"]), row["goal"], row["stretch"], row["verdict"]] for row in results["goals"]])]
-    columns = ["CPU µs", "user", "system", "requests/s", "busy"]
     if "cpu" in results:
-        rows = results["cpu"]
-        parts.append(table("CPU per request, one core, 64 connections", ["", *columns], cpu_rows(rows)))
+        parts.append(table("CPU per request, one core, 64 connections", ["", *COLUMNS], cpu_rows(results["cpu"])))
         if missing := results.get("not_supported"):
             parts.append("Not supported by this binary, so not measured: " + ", ".join(missing) + ".")
     for title, rows in results.get("growth", {}).items():
-        parts.append(table(f"slidecar's CPU per request by {title}", [title, *columns], cpu_rows(rows)))
+        parts.append(table(f"slidecar's CPU per request by {title}", [title, *COLUMNS], cpu_rows(rows)))
     if "latency" in results:
         one = results["latency"]
         names = ("p50_us", "p90_us", "p99_us", "added_p50_us")
@@ -96,10 +105,11 @@ def text(results):
         parts.append(table("Start to the first answer, and the binary", ["", "ms", "MB"],
                            [[name, number(row["ms"], 1), number(sizes[name] / 1e6, 1)] for name, row in results["start"].items()]))
     for protocol, rows in results.get("tls", {}).items():
-        parts.append(table(protocol, ["", "CPU µs", "requests/s", "busy"],
-                           [[name, *row[1:2], *row[4:]] for name, row in ((row[0], row) for row in cpu_rows(rows))]))
+        parts.append(table(protocol, ["", "CPU µs", "requests/s", "busy", "ratio"],
+                           [[name, number(row["cpu_us"]), f"{row['requests_per_second']:.0f}", busy(row), number(ratio(row, rows["nginx"], "cpu_us"))]
+                            for name, row in rows.items()]))
     if "websocket" in results:
-        parts.append(table("WebSocket, per message and its echo", ["", "CPU µs", "user", "system", "messages/s", "busy"], cpu_rows(results["websocket"])))
+        parts.append(table("WebSocket, per message and its echo", ["", *COLUMNS], cpu_rows(results["websocket"])))
     parts.append(f"`*` the proxy had time to spare, so its figure holds sleeping and waking. The run took {results['seconds']:.0f} s; "
                  f"the host took {results['stolen']:.0%} of the machine's time meanwhile." +
                  ("" if results["realtime"] else " Real-time priority was not permitted: other processes show."))

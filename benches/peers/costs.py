@@ -5,11 +5,14 @@ import socket
 import time
 
 import tokens
+from harness import free_port
 from measure import Failed, holding, load, median, pss, serving, summary, syscalls
-from peers import Envoy, Haproxy, Nginx, Slidecar, free_port, settle
+from peers import Envoy, Haproxy, Nginx, Slidecar
 
 CONNECTIONS = 64
 RATE = 5000
+# What a proxy does after its start is no request's cost.
+SETTLED = 1
 PEERS = [("nginx", Nginx, {}), ("haproxy", Haproxy, {}), ("envoy", Envoy, {}), ("slidecar", Slidecar, {"session": True})]
 
 
@@ -20,7 +23,7 @@ def latency(directory, files, rounds, say):
     with contextlib.ExitStack() as stack:
         running = {name: stack.enter_context(kind(directory, name, backend, **options))
                    for name, kind, options in PEERS}
-        settle()
+        time.sleep(SETTLED)
         for number in range(rounds):
             say(f"latency, round {number + 1} of {rounds}")
             order = ["direct", *running]
@@ -44,7 +47,7 @@ def memory(directory, files, hard_limit, say):
         # Each with a backend of its own, which is the process that holds its connections.
         running = {(name, count): stack.enter_context(kind(directory, f"{name}-{count}", f"127.0.0.1:{free_port()}", **options))
                    for name, kind, options in PEERS for count in counts}
-        settle(1)
+        time.sleep(SETTLED)
         before = {key: pss(peer.pids()) for key, peer in running.items()}
         opened = {}
         for (name, count), peer in running.items():
@@ -65,7 +68,7 @@ def system_calls(directory, files, say):
     found = {}
     for name, kind, options in PEERS:
         with kind(directory, f"{name}-traced", backend, **options) as peer:
-            settle()
+            time.sleep(SETTLED)
             spec = {"mode": "ask", "backend": backend, "target": peer.address, "body": 1024, "connections": CONNECTIONS,
                     "head": tokens.request(), "tokens": files.some[64], "seconds": 20, "requests": 100 * CONNECTIONS}
             # Each connection's first request comes before those that are counted.

@@ -4,8 +4,10 @@ import contextlib
 import dataclasses
 
 import tokens
+from harness import free_port
 from measure import Failed, load, serving, status, summary
-from peers import LOAD_CORE, PROXY_CORE, Envoy, Haproxy, Nginx, Peer, Slidecar, free_port
+from peer import LOAD_CORE, PROXY_CORE, Peer
+from peers import Envoy, Haproxy, Nginx, Slidecar
 
 CONNECTIONS = 64
 
@@ -21,13 +23,13 @@ class Job:
     prime: int = 0
     rounds: list = dataclasses.field(default_factory=list)
 
-    def measure(self, seconds=0.45):
+    def measure(self, seconds=0.3):
         self.peer.forget_log()
         spec = {"mode": "ask", "backend": self.peer.backend, "target": self.peer.address, "connections": CONNECTIONS, "body": 1024,
                 "head": tokens.request(), **self.spec}
         if self.prime:
             load(self.name, seconds=20, requests=self.prime, **spec)
-        result = load(self.name, pids=self.peer.pids(), warmup=0.15, seconds=seconds, **spec)
+        result = load(self.name, pids=self.peer.pids(), warmup=0.1, seconds=seconds, **spec)
         if spec.get("cycle"):
             # The next round goes on where this one ended, or it would meet what is still cached.
             self.spec["first"] = spec.get("first", 0) + int(result["requests"] * 1.5)
@@ -163,7 +165,7 @@ def growth(enter, directory, files, rounds, say):
         say(f"growth, round {number + 1} of {rounds}")
         for by_value in found.values():
             for job in by_value.values():
-                job.measure(0.3)
+                job.measure()
     return {title: {value: summary(job.rounds) for value, job in by_value.items()} for title, by_value in found.items()}
 
 

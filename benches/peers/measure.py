@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import time
 
-from peers import LOAD_CORE, pinned
+from peer import LOAD_CORE, pinned
 
 LOAD = None
 # Real-time work that takes more than 95 % of a second is stopped for the rest of it, in the midst of a measurement. The load

@@ -5,9 +5,10 @@ import subprocess
 
 import tokens
 from cpu import Job
-from harness import Authority
+from harness import Authority, free_port
 from measure import Failed, cpu_ns, serving, summary
-from peers import LOAD_CORE, Nginx, Slidecar, free_port, pinned
+from peer import LOAD_CORE, pinned
+from peers import Nginx, Slidecar
 
 REQUESTS = 8000
 # h2load does not come back after a connection that ends by count, so that none ends.

@@ -127,9 +127,9 @@ impl Engine {
         self.pace(Duration::from_secs_f64(self.spec.seconds), self.spec.requests.unwrap_or(u64::MAX))?;
         let after = Cpu::of(&self.spec.pids);
         self.result.seconds = start.elapsed().as_secs_f64();
-        self.result.cpu_ns = after.ns - before.ns;
-        self.result.user_ms = after.user_ms - before.user_ms;
-        self.result.system_ms = after.system_ms - before.system_ms;
+        self.result.cpu_ns = after.ns.saturating_sub(before.ns);
+        self.result.user_ms = after.user_ms.saturating_sub(before.user_ms);
+        self.result.system_ms = after.system_ms.saturating_sub(before.system_ms);
         self.percentiles();
         Ok(())
     }
@@ -193,10 +193,7 @@ impl Engine {
         match step {
             Step::Waiting => return Ok(()),
             Step::Answered => {}
-            Step::AnsweredLast => {
-                self.result.renewed_connections += 1;
-                self.clients[index] = self.connect(index)?;
-            }
+            Step::AnsweredLast => self.clients[index] = self.connect(index)?,
             Step::Failed(why) => {
                 self.fail(why);
                 self.clients[index] = self.connect(index)?;

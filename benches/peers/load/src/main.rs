@@ -72,8 +72,6 @@ pub struct Result {
     pub seconds: f64,
     pub errors: u64,
     pub first_error: Option<String>,
-    /// Connections that the proxy ended properly, after an answer.
-    pub renewed_connections: u64,
     pub cpu_ns: u64,
     pub user_ms: u64,
     pub system_ms: u64,

@@ -19,7 +19,9 @@ def target():
 
 
 def debian():
-    missing = [package for command, package in COMMANDS.items() if not shutil.which(command, path=os.environ["PATH"] + ":/usr/sbin")]
+    # Where servers are, which is not in everybody's path.
+    os.environ["PATH"] += ":/usr/sbin"
+    missing = [package for command, package in COMMANDS.items() if not shutil.which(command)]
     if not LUA.exists():
         missing.append("libnginx-mod-http-lua")
     if not missing:

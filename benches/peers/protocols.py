@@ -4,7 +4,7 @@ import re
 import subprocess
 
 import tokens
-from cpu import Job
+from cpu import Job, measure
 from harness import Authority, free_port
 from measure import Failed, cpu_ns, serving, summary
 from peer import LOAD_CORE, pinned
@@ -62,8 +62,4 @@ def websocket(enter, directory, files, rounds, say):
         Job("nginx", enter(Nginx(directory, "nginx-websocket", backend, websocket=True)), dict(spec)),
         Job("slidecar", enter(Slidecar(directory, "slidecar-websocket", backend, session=True)), dict(spec)),
     ]
-    for number in range(rounds):
-        say(f"WebSocket, round {number + 1} of {rounds}")
-        for job in found if number % 2 == 0 else reversed(found):
-            job.measure()
-    return {job.name: summary(job.rounds) for job in found}
+    return measure(found, rounds, lambda text: say(f"WebSocket: {text}"))

@@ -13,6 +13,7 @@ SECRET = "a-secret-of-the-benchmark-which-is-longer-than-the-hash-it-keys"
 ISSUER = "https://id.example.com"
 AUDIENCE = "https://app.example.com"
 COOKIE = "session"
+# Of an HS256 token with the claims below.
 LENGTH = 329
 TTL, THRESHOLD = 7200, 3600
 
@@ -54,8 +55,8 @@ def b64(data):
 def payload(number, remaining):
     now = int(time.time())
     # Signed a TTL before it ends, as a backend with this TTL would have.
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": f"user-{number:08}", "sid": secrets.token_hex(8),
-              "iat": now + remaining - TTL, "exp": now + remaining, "role": "member"}
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": f"user-{number:08}", "sid": secrets.token_hex(16),
+              "iat": now + remaining - TTL, "exp": now + remaining, "role": "account-manager"}
     return json.dumps(claims, separators=(",", ":")).encode()
 
 

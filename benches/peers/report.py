@@ -39,7 +39,7 @@ def machine(slidecar, envoy):
             "slidecar": f"{said(slidecar, '--version').removeprefix('slidecar ')}, commit {said('git', '-C', HERE, 'describe', '--always', '--dirty')}",
             "nginx": said("nginx", "-v").rsplit("/", 1)[-1],
             "haproxy": said("haproxy", "-v").split()[2],
-            "envoy": said(envoy, "--version").split("/")[1],
+            "envoy": said(envoy, "--version").rsplit("version: ", 1)[-1].split("/")[1],
             "h2load": said("h2load", "--version").rsplit("/", 1)[-1],
             "rustc": said("rustc", "--version").split()[1],
         },

@@ -8,6 +8,7 @@ import pathlib
 import re
 import statistics
 import subprocess
+import tempfile
 import time
 
 from peer import LOAD_CORE, pinned
@@ -107,7 +108,9 @@ SOCKET_CALLS = {"read", "readv", "recvfrom", "recvmsg", "write", "writev", "send
 def syscalls(pids, run):
     """Traces these processes during `run`, which returns how many requests it made. Calls per request by name, and in sum
     those that move bytes of a socket (what goes to a log or wakes a thread does not)."""
-    out = pathlib.Path(f"/tmp/peers-strace-{os.getpid()}")
+    descriptor, out = tempfile.mkstemp(prefix="peers-trace-")
+    os.close(descriptor)
+    out = pathlib.Path(out)
     tracer = subprocess.Popen(["strace", "-f", "-y", "-q", "-s", "0", "-o", out, *(part for pid in pids for part in ("-p", str(pid)))],
                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:

@@ -27,27 +27,48 @@ pub fn cookies(headers: &HeaderMap) -> Cow<'_, [u8]> {
 
 #[must_use]
 pub fn of_request<'a>(head: &'a request::Parts, cookies: &'a [u8], is_https: bool) -> RequestFacts<'a> {
-    let headers = &head.headers;
+    let mut signs = Signs {
+        method: match head.method {
+            Method::GET => Kind::Get,
+            Method::HEAD => Kind::Head,
+            Method::OPTIONS => Kind::Options,
+            _ => Kind::Other,
+        },
+        ..Signs::default()
+    };
+    let (mut proto, mut forwarded, mut purpose) = (None, None, None);
+    // One walk costs less than a search for each.
+    for (name, value) in &head.headers {
+        let value = value.as_bytes();
+        if *name == header::ACCEPT {
+            signs.accept = signs.accept.or(Some(value));
+        } else if *name == header::AUTHORIZATION {
+            signs.authorization = signs.authorization.or(Some(value));
+        } else if *name == header::UPGRADE {
+            signs.is_upgrade = true;
+        } else if *name == header::FORWARDED {
+            forwarded = forwarded.or(Some(value));
+        } else if *name == X_FORWARDED_PROTO {
+            proto = proto.or(Some(value));
+        } else if *name == SEC_FETCH_MODE {
+            signs.fetch_mode = signs.fetch_mode.or(Some(value));
+        } else if *name == X_REQUESTED_WITH {
+            signs.has_requested_with = true;
+        } else if *name == SESSION_PASSIVE {
+            signs.session_passive = signs.session_passive.or(Some(value));
+        } else if *name == SEC_PURPOSE {
+            signs.purpose = signs.purpose.or(Some(value));
+        } else if *name == PURPOSE {
+            purpose = purpose.or(Some(value));
+        }
+    }
+    signs.purpose = signs.purpose.or(purpose);
     RequestFacts {
         cookies,
         path: head.uri.path().as_bytes(),
         query: head.uri.query().map(str::as_bytes),
-        secure: is_https || was_https(headers),
-        signs: Signs {
-            method: match head.method {
-                Method::GET => Kind::Get,
-                Method::HEAD => Kind::Head,
-                Method::OPTIONS => Kind::Options,
-                _ => Kind::Other,
-            },
-            session_passive: first(headers, &SESSION_PASSIVE),
-            purpose: first(headers, &SEC_PURPOSE).or_else(|| first(headers, &PURPOSE)),
-            accept: first(headers, &header::ACCEPT),
-            authorization: first(headers, &header::AUTHORIZATION),
-            fetch_mode: first(headers, &SEC_FETCH_MODE),
-            has_requested_with: headers.contains_key(X_REQUESTED_WITH),
-            is_upgrade: headers.contains_key(header::UPGRADE),
-        },
+        secure: is_https || was_https(proto, forwarded),
+        signs,
     }
 }
 
@@ -111,20 +132,22 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Whether whoever ended TLS before us says that the browser spoke https.
-fn was_https(headers: &HeaderMap) -> bool {
-    let proto = headers.get(X_FORWARDED_PROTO).and_then(|value| list(value).next());
-    if let Some(proto) = proto {
+fn was_https(proto: Option<&[u8]>, forwarded: Option<&[u8]>) -> bool {
+    if let Some(proto) = proto.and_then(nearest) {
         return proto.eq_ignore_ascii_case(b"https");
     }
-    // RFC 7239: the first element is the one nearest to the browser.
-    let nearest = headers.get(header::FORWARDED).and_then(|value| list(value).next());
-    nearest.is_some_and(|element| {
+    forwarded.and_then(nearest).is_some_and(|element| {
         element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii).any(|pair| {
             let (name, value) = pair.split_at(pair.len().min(6));
             name.eq_ignore_ascii_case(b"proto=") && value.trim_ascii().eq_ignore_ascii_case(b"https")
                 || pair.eq_ignore_ascii_case(b"proto=\"https\"")
         })
     })
+}
+
+/// The first element is the one nearest to the browser (RFC 7239 §4).
+fn nearest(value: &[u8]) -> Option<&[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).find(|element| !element.is_empty())
 }
 
 #[cfg(test)]
@@ -143,11 +166,8 @@ mod tests {
             (Some(("forwarded", "for=1;proto=http, proto=https")), false),
         ];
         for (field, expected) in table {
-            let mut headers = HeaderMap::new();
-            if let Some((name, value)) = field {
-                headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-            }
-            assert_eq!(was_https(&headers), expected, "{field:?}");
+            let value = |wanted| field.filter(|(name, _): &(&str, &str)| *name == wanted).map(|(_, value)| value.as_bytes());
+            assert_eq!(was_https(value("x-forwarded-proto"), value("forwarded")), expected, "{field:?}");
         }
     }
 }

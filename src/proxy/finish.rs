@@ -4,7 +4,6 @@ use crate::headers::retain;
 use crate::session::settle::{SessionClock, Settlement};
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use std::fmt::Write as _;
 
 const SESSION_EXPIRES_IN: HeaderName = HeaderName::from_static("session-expires-in");
 const SESSION_POLICY_VERSION: HeaderName = HeaderName::from_static("session-policy-version");
@@ -53,7 +52,11 @@ fn tell(headers: &mut HeaderMap, clock: &SessionClock, policy_version: &HeaderVa
     headers.insert(SESSION_EXPIRES_IN, HeaderValue::from(clock.remaining.as_secs()));
     headers.insert(SESSION_POLICY_VERSION, policy_version.clone());
     let mut timing = BytesMut::with_capacity(LONGEST_TIMING);
-    let _ = write!(timing, "session;dur={};desc=\"{}\"", clock.remaining.as_millis(), clock.now.get()); // It grows.
+    timing.extend_from_slice(b"session;dur=");
+    timing.extend_from_slice(itoa::Buffer::new().format(clock.remaining.as_millis()).as_bytes());
+    timing.extend_from_slice(b";desc=\"");
+    timing.extend_from_slice(itoa::Buffer::new().format(clock.now.get()).as_bytes());
+    timing.extend_from_slice(b"\"");
     if let Ok(timing) = HeaderValue::from_maybe_shared(timing.freeze()) {
         headers.append(SERVER_TIMING, timing);
     }

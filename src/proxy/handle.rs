@@ -21,7 +21,7 @@ use crate::session::outcome::{Dead, Outcome};
 use crate::session::settle::settle;
 use crate::session::time::{Span, UnixMillis};
 use crate::session::{Rules, Surroundings};
-use crate::telemetry::{AccessLog, Line};
+use crate::telemetry::{AccessLog, Line, RequestId};
 use crate::upstream::{Upstream, UpstreamError};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request, response};
 use hyper::body::Incoming;
@@ -54,7 +54,7 @@ struct Process {
     /// As every answer to a session says it.
     policy_version: HeaderValue,
     /// Tells this process's requests from another's.
-    instance: u64,
+    instance: u32,
     requests: AtomicU64,
     /// A token of some request verified: the key is the backend's.
     has_verified: AtomicBool,
@@ -93,7 +93,7 @@ impl Proxy {
     #[must_use]
     pub fn new(settings: ProxySettings, upstream: Upstream, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, log: Arc<AccessLog>) -> Self {
         // Not for secrets: the library's random numbers for those take 50 ms to begin with.
-        let instance = RandomState::new().hash_one(0);
+        let instance = (RandomState::new().hash_one(0) >> 32) as u32;
         let streams = Arc::new(Streams::new(settings.streams, settings.rules.policy.buffer()));
         let policy_version = HeaderValue::from_str(settings.rules.policy.version());
         let process = Process {
@@ -152,7 +152,7 @@ impl Proxy {
         process.count(&said, uri.path());
         process.log.write(&Line {
             now: process.clock.now(),
-            id: &id,
+            id,
             method: method.as_str(),
             path: uri.path(),
             status: response.status().as_u16(),
@@ -310,18 +310,6 @@ fn is_compressed_on_the_way(headers: &HeaderMap) -> bool {
     const CODINGS: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter().flat_map(list);
     codings.any(|coding| CODINGS.iter().any(|known| coding.eq_ignore_ascii_case(known)))
-}
-
-/// Unlike any other of this process, and hardly like one of another.
-struct RequestId {
-    instance: u64,
-    number: u64,
-}
-
-impl std::fmt::Display for RequestId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:08x}-{:x}", self.instance >> 32, self.number)
-    }
 }
 
 /// What the log line says of a request, gathered on its way.

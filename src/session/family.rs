@@ -51,21 +51,11 @@ impl Family {
         self.weak
     }
 
-    /// Enough of it to find its lines in a log.
+    /// Its first 8 hex digits: enough to find its lines in a log.
     #[must_use]
-    pub const fn prefix(&self) -> Prefix {
+    pub const fn prefix(&self) -> u32 {
         let [a, b, c, d, ..] = self.id;
-        Prefix(u32::from_be_bytes([a, b, c, d]))
-    }
-}
-
-/// The first 8 hex digits of a family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefix(u32);
-
-impl std::fmt::Display for Prefix {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:08x}", self.0)
+        u32::from_be_bytes([a, b, c, d])
     }
 }
 

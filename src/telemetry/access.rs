@@ -4,7 +4,7 @@
 use super::LogFormat;
 use crate::session::family::Family;
 use crate::session::outcome::Outcome;
-use crate::session::time::{Span, UnixMillis};
+use crate::session::time::{Span, UnixMillis, UnixSeconds};
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,7 +19,7 @@ const MOST_BYTES: usize = 32 * 1024;
 #[derive(Clone, Copy)]
 pub struct Line<'a> {
     pub now: UnixMillis,
-    pub id: &'a dyn std::fmt::Display,
+    pub id: RequestId,
     pub method: &'a str,
     /// Without the query.
     pub path: &'a str,
@@ -32,13 +32,27 @@ pub struct Line<'a> {
     pub took: Span,
 }
 
+/// Unlike any other of this process, and hardly like one of another.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestId {
+    pub instance: u32,
+    pub number: u64,
+}
+
 /// Lines on their way to standard output.
 #[derive(Debug)]
 pub struct AccessLog {
     /// `None`: nobody wants to know.
     format: Option<LogFormat>,
-    waiting: Mutex<Vec<u8>>,
+    waiting: Mutex<Waiting>,
     has_begun: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    /// The second that was written last, for the next line is hardly ever of another.
+    second: Option<(UnixSeconds, String)>,
 }
 
 impl AccessLog {
@@ -50,13 +64,19 @@ impl AccessLog {
     pub fn write(&self, line: &Line<'_>) {
         let Some(format) = self.format else { return };
         let mut waiting = self.lock();
-        let is_first = waiting.is_empty();
+        let Waiting { lines, second } = &mut *waiting;
+        let is_first = lines.is_empty();
+        let now = line.now.second();
+        let second = match second {
+            Some((known, text)) if *known == now => text,
+            other => &mut other.insert((now, date(now))).1,
+        };
         match format {
-            LogFormat::Json => line.write_json(&mut waiting),
-            LogFormat::Text => line.write_text(&mut waiting),
+            LogFormat::Json => line.write_json(second, lines),
+            LogFormat::Text => line.write_text(second, lines),
         }
-        if waiting.len() >= MOST_BYTES {
-            let full = std::mem::take(&mut *waiting);
+        if lines.len() >= MOST_BYTES {
+            let full = std::mem::take(lines);
             drop(waiting);
             print(&full);
         } else if is_first {
@@ -76,14 +96,12 @@ impl AccessLog {
 
     pub fn flush(&self) {
         let mut waiting = self.lock();
-        let lines = std::mem::take(&mut *waiting);
-        // The next lines need as much room, most likely.
-        waiting.reserve(lines.len().min(MOST_BYTES));
+        let lines = std::mem::take(&mut waiting.lines);
         drop(waiting);
         print(&lines);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -101,9 +119,13 @@ fn print(lines: &[u8]) {
 }
 
 impl Line<'_> {
-    fn write_json(&self, out: &mut Vec<u8>) {
-        let _ = write!(out, r#"{{"timestamp":"{}","level":"INFO","event":"request","id":"{}""#, self.timestamp(), self.id);
-        member(out, r#","method":"#, self.method);
+    fn write_json(&self, second: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"timestamp":""#);
+        out.extend_from_slice(second.as_bytes());
+        self.write_millis(out);
+        out.extend_from_slice(br#"","level":"INFO","event":"request","id":""#);
+        self.id.write(out);
+        member(out, r#"","method":"#, self.method);
         member(out, r#","path":"#, self.path);
         number(out, r#","status":"#, self.status.into());
         if let Some(outcome) = self.outcome {
@@ -111,7 +133,9 @@ impl Line<'_> {
             member(out, r#","reason":"#, outcome.reason());
         }
         if let Some(family) = self.family {
-            let _ = write!(out, r#","family":"{}""#, family.prefix());
+            out.extend_from_slice(br#","family":""#);
+            write_hex(family.prefix(), out);
+            out.push(b'"');
         }
         if let Some(error) = self.error {
             member(out, r#","error":"#, error);
@@ -123,15 +147,16 @@ impl Line<'_> {
         out.extend_from_slice(b"}\n");
     }
 
-    fn write_text(&self, out: &mut Vec<u8>) {
+    fn write_text(&self, second: &str, out: &mut Vec<u8>) {
         let Self { id, method, path, status, .. } = self;
-        let timestamp = self.timestamp();
-        let _ = write!(out, "{timestamp}  INFO event=\"request\" id=\"{id}\" method=\"{method}\" path={path:?} status={status}");
+        out.extend_from_slice(second.as_bytes());
+        self.write_millis(out);
+        let _ = write!(out, "  INFO event=\"request\" id=\"{id}\" method=\"{method}\" path={path:?} status={status}");
         if let Some(outcome) = self.outcome {
             let _ = write!(out, " decision=\"{}\" reason=\"{}\"", outcome.decision(), outcome.reason());
         }
         if let Some(family) = self.family {
-            let _ = write!(out, " family=\"{}\"", family.prefix());
+            let _ = write!(out, " family=\"{:08x}\"", family.prefix());
         }
         if let Some(error) = self.error {
             let _ = write!(out, " error=\"{error}\"");
@@ -142,9 +167,43 @@ impl Line<'_> {
         let _ = writeln!(out, " ms={}", self.took.as_millis());
     }
 
-    fn timestamp(&self) -> humantime::Rfc3339Timestamp {
-        humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(self.now.get().max(0).unsigned_abs()))
+    /// The rest of the timestamp.
+    fn write_millis(&self, out: &mut Vec<u8>) {
+        let millis = self.now.get().rem_euclid(1000).unsigned_abs();
+        out.push(b'.');
+        out.extend([100, 10, 1].map(|place| decimal(millis / place)));
+        out.push(b'Z');
     }
+}
+
+impl RequestId {
+    fn write(self, out: &mut Vec<u8>) {
+        write_hex(self.instance, out);
+        out.push(b'-');
+        out.extend_from_slice(itoa::Buffer::new().format(self.number).as_bytes());
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}-{}", self.instance, self.number)
+    }
+}
+
+/// RFC 3339, up to the second.
+fn date(second: UnixSeconds) -> String {
+    let since_epoch = Duration::from_secs(second.get().max(0).unsigned_abs());
+    let text = humantime::format_rfc3339_seconds(UNIX_EPOCH + since_epoch).to_string();
+    text.trim_end_matches('Z').to_owned()
+}
+
+fn decimal(number: u64) -> u8 {
+    b"0123456789"[usize::try_from(number % 10).unwrap_or_default()]
+}
+
+/// Eight digits.
+fn write_hex(number: u32, out: &mut Vec<u8>) {
+    out.extend((0..8).rev().map(|place| b"0123456789abcdef"[(number >> (4 * place) & 15) as usize]));
 }
 
 fn member(out: &mut Vec<u8>, name: &str, text: &str) {
@@ -172,7 +231,7 @@ mod tests {
     fn line() -> Line<'static> {
         Line {
             now: UnixMillis::new(1_795_219_200_042),
-            id: &"ab-1",
+            id: RequestId { instance: 0xab, number: 31 },
             method: "GET",
             path: "/a\"b",
             status: 200,
@@ -187,25 +246,34 @@ mod tests {
     #[test]
     fn o2_a_line_is_json_that_says_what_was_decided() {
         let mut out = Vec::new();
-        line().write_json(&mut out);
+        line().write_json("2026-11-21T00:00:00", &mut out);
         let expected = concat!(
-            r#"{"timestamp":"2026-11-21T00:00:00.042Z","level":"INFO","event":"request","id":"ab-1","method":"GET","path":"/a\"b","#,
+            r#"{"timestamp":"2026-11-21T00:00:00.042Z","level":"INFO","event":"request","id":"000000ab-31","method":"GET","path":"/a\"b","#,
             r#""status":200,"decision":"kept","reason":"not_due","family":"07070707","ms":3}"#,
             "\n"
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
         let mut out = Vec::new();
-        Line { outcome: None, family: None, error: Some("bad_path"), observed: true, ..line() }.write_json(&mut out);
+        Line { outcome: None, family: None, error: Some("bad_path"), observed: true, ..line() }.write_json("2026-11-21T00:00:00", &mut out);
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!((json["error"].as_str(), json["observed"].as_bool(), json.get("family")), (Some("bad_path"), Some(true), None));
     }
 
     #[test]
+    fn o2_a_line_says_when() {
+        assert_eq!(date(line().now.second()), "2026-11-21T00:00:00");
+        assert_eq!(date(UnixSeconds::new(-5)), "1970-01-01T00:00:00");
+        let mut out = Vec::new();
+        Line { now: UnixMillis::new(7), ..line() }.write_millis(&mut out);
+        assert_eq!(out, b".007Z");
+    }
+
+    #[test]
     fn o2_the_same_as_text() {
         let mut out = Vec::new();
-        line().write_text(&mut out);
+        line().write_text("2026-11-21T00:00:00", &mut out);
         let expected = concat!(
-            r#"2026-11-21T00:00:00.042Z  INFO event="request" id="ab-1" method="GET" path="/a\"b" status=200"#,
+            r#"2026-11-21T00:00:00.042Z  INFO event="request" id="000000ab-31" method="GET" path="/a\"b" status=200"#,
             r#" decision="kept" reason="not_due" family="07070707" ms=3"#,
             "\n"
         );

@@ -3,7 +3,7 @@
 
 mod access;
 
-pub use access::{AccessLog, Line};
+pub use access::{AccessLog, Line, RequestId};
 
 use std::sync::OnceLock;
 use tracing::Level;

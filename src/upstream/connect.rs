@@ -1,5 +1,6 @@
 //! Sockets to the backend: TCP, TLS or a path in the file system, and which HTTP is spoken on them.
 
+use super::again::Traffic;
 use super::lease::{Http1, Lease};
 use super::pool::{MOST_STREAMS, Multiplexed, Pool};
 use super::{UpstreamError, UpstreamSettings};
@@ -17,7 +18,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -173,8 +174,8 @@ impl Connector {
     }
 
     async fn http1(&self, io: impl Io + 'static, pool: &Arc<Pool>) -> io::Result<Dialed> {
-        let received = Arc::new(AtomicU64::new(0));
-        let io: Box<dyn Io> = Box::new(Counted { io, received: Arc::clone(&received), is_deaf: false });
+        let traffic = Arc::new(Traffic::default());
+        let io: Box<dyn Io> = Box::new(Counted { io, traffic: Arc::clone(&traffic), is_deaf: false });
         let mut builder = http1::Builder::new();
         builder.preserve_header_case(true).max_header_size(self.max_head).max_buf_size(self.max_head.max(READ_BUFFER));
         if self.max_fields != HYPERS_MAX_FIELDS {
@@ -186,7 +187,7 @@ impl Connector {
                 tracing::debug!(event = "upstream_connection_ended", error = %error);
             }
         });
-        Ok(Dialed::Http1(Lease::new(Http1::new(sender, received, task.abort_handle()), Arc::clone(pool))))
+        Ok(Dialed::Http1(Lease::new(Http1::new(sender, traffic, task.abort_handle()), Arc::clone(pool))))
     }
 
     async fn http2(&self, io: impl Io + 'static, pool: &Arc<Pool>) -> io::Result<Dialed> {
@@ -239,11 +240,11 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// Counts what the backend sends: whoever got a byte of an answer must not ask again. And goes on listening to a backend
-/// that takes no more: it may have answered an upload before it hung up.
+/// Tells what passes: whoever got a byte of an answer must not ask again, and whoever asks again says the same. And goes on
+/// listening to a backend that takes no more: it may have answered an upload before it hung up.
 struct Counted<T> {
     io: T,
-    received: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
     is_deaf: bool,
 }
 
@@ -265,27 +266,33 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(context, buffer);
         let count = buffer.filled().len().saturating_sub(before);
-        self.received.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.traffic.receive(count);
         read
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_deaf {
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        let written = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.heard(written, bytes.len())
+        let written = if self.is_deaf {
+            Poll::Ready(Ok(bytes.len()))
+        } else {
+            let written = Pin::new(&mut self.io).poll_write(context, bytes);
+            self.heard(written, bytes.len())
+        };
+        self.traffic.send(&written, [bytes]);
+        written
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let length = slices.iter().map(|slice| slice.len()).sum();
-        if self.is_deaf {
-            return Poll::Ready(Ok(length));
-        }
-        let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
-        self.heard(written, length)
+        let written = if self.is_deaf {
+            Poll::Ready(Ok(length))
+        } else {
+            let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+            self.heard(written, length)
+        };
+        self.traffic.send(&written, slices.iter().map(|slice| &**slice));
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,19 +1,17 @@
 //! One exchange on an HTTP/1.1 connection: it goes back to the pool when both bodies have gone, and is closed at once if
 //! anything was left.
 
-use super::UpstreamError;
+use super::again::{Failed, Traffic, is_safe};
 use super::pool::{Pool, Slot};
 use super::upload::{Upload, UploadState};
 use crate::headers::without_unsafe_trailers;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::SendRequest;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::task::AbortHandle;
 
@@ -21,8 +19,7 @@ use tokio::task::AbortHandle;
 #[derive(Debug)]
 pub struct Http1 {
     sender: SendRequest<Upload>,
-    /// Bytes that the backend sent so far.
-    received: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
     task: AbortHandle,
     /// The connection is a tunnel now and lives by itself.
     is_free: bool,
@@ -33,15 +30,6 @@ pub struct Http1 {
 pub struct Lease {
     connection: Http1,
     pool: Arc<Pool>,
-}
-
-/// An exchange that came to nothing.
-pub struct Failed {
-    pub cause: hyper::Error,
-    /// The request, if none of it was written.
-    pub unsent: Option<Box<Request<Upload>>>,
-    /// The backend began to answer, or to work on it.
-    pub answered: bool,
 }
 
 /// The backend's body as it streams.
@@ -55,8 +43,8 @@ pub struct Download {
 }
 
 impl Http1 {
-    pub const fn new(sender: SendRequest<Upload>, received: Arc<AtomicU64>, task: AbortHandle) -> Self {
-        Self { sender, received, task, is_free: false }
+    pub const fn new(sender: SendRequest<Upload>, traffic: Arc<Traffic>, task: AbortHandle) -> Self {
+        Self { sender, traffic, task, is_free: false }
     }
 
     pub fn is_closed(&self) -> bool {
@@ -88,7 +76,8 @@ impl Lease {
     /// Cancelling this closes the connection, so the backend hears of it.
     pub async fn send(mut self, request: Request<Upload>, state: Option<&Arc<UploadState>>) -> Result<Response<Download>, Failed> {
         let connection = &mut self.connection;
-        let before = connection.received.load(Ordering::Relaxed);
+        let before = connection.traffic.received();
+        connection.traffic.begin(state.is_none() && is_safe(request.method()));
         match connection.sender.try_send_request(request).await {
             Ok(response) => {
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -105,8 +94,8 @@ impl Lease {
             }
             Err(mut failed) => {
                 let unsent = failed.take_message().map(Box::new);
-                let answered = connection.received.load(Ordering::Relaxed) > before;
-                Err(Failed { cause: failed.into_error(), unsent, answered })
+                let answered = connection.traffic.received() > before;
+                Err(Failed { cause: failed.into_error(), unsent, answered, kept: connection.traffic.written() })
             }
         }
     }
@@ -114,35 +103,6 @@ impl Lease {
     fn release(self) {
         self.pool.put(self.connection);
     }
-}
-
-impl Failed {
-    /// On a connection that carries many: what the backend said of the stream tells whether it looked at the request.
-    pub fn of_stream(mut failed: TrySendError<Request<Upload>>) -> Self {
-        let unsent = failed.take_message().map(Box::new);
-        let cause = failed.into_error();
-        let answered = protocol_error(&cause).is_some_and(|error| error.is_reset() && error.is_remote());
-        Self { cause, unsent, answered }
-    }
-
-    /// Whether this very request may be sent once more.
-    pub fn allows(&self, again: &Request<Upload>) -> bool {
-        // RFC 9113 §8.7: a refused stream was not processed, whatever its method.
-        let is_refused = protocol_error(&self.cause).is_some_and(|error| error.reason() == Some(h2::Reason::REFUSED_STREAM));
-        // RFC 9110 §9.2.1: asked twice, a backend does no more than asked once.
-        let is_safe = matches!(*again.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        is_refused || (is_safe && !self.answered)
-    }
-
-    pub fn error(&self) -> UpstreamError {
-        let cause = &self.cause;
-        tracing::debug!(event = "upstream_failed", error = %cause, detail = std::error::Error::source(cause).map(tracing::field::display));
-        if cause.is_user() { UpstreamError::ClientBody } else { UpstreamError::Broken }
-    }
-}
-
-fn protocol_error(cause: &hyper::Error) -> Option<&h2::Error> {
-    std::error::Error::source(cause)?.downcast_ref()
 }
 
 impl Download {

@@ -1,12 +1,14 @@
 //! The backend: connect, pool, send.
 //!
 //! In reading order: this file (what a request goes through), `connect` (sockets), `pool` (idle HTTP/1.1 connections and
-//! the one of HTTP/2), `lease` (one exchange on a pooled connection), `upload` (the client's body on its way).
+//! the one of HTTP/2), `lease` (one exchange on a pooled connection), `again` (the second time), `upload` (the client's body
+//! on its way).
 //!
 //! A request is sent at most once, but for one case: a connection of the pool that the backend closed as we wrote. Then it
 //! goes to a fresh connection if none of it was written or looked at, or if it is a safe one without a body and no byte
 //! of an answer came.
 
+mod again;
 mod connect;
 mod lease;
 mod pool;
@@ -18,11 +20,11 @@ pub use upload::UploadLimits;
 
 use crate::headers::retain;
 use crate::session::time::Span;
+use again::{Failed, Kept, protocol_error};
 use connect::{Connector, Dialed, Offer};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
-use lease::Failed;
 use pool::{Multiplexed, Pool};
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
@@ -112,12 +114,10 @@ impl Upstream {
         if offer == Offer::Http1 && matches!(self.settings.target, Target::H2c(_)) {
             return Err(UpstreamError::NoTunnel);
         }
-        let again = copy_without_body(&request);
         let request = match self.send_pooled(request, offer, state).await {
             Pooled::Answered(response) => return Ok(response),
             Pooled::Untried(request) => *request,
-            Pooled::Failed(Failed { unsent: Some(unsent), .. }) => *unsent,
-            Pooled::Failed(failed) => again.filter(|again| failed.allows(again)).ok_or_else(|| failed.error())?,
+            Pooled::Failed(failed) => failed.again().await?,
         };
         let sent = match self.connector.dial(offer, &self.pool).await? {
             Dialed::Http1(lease) => lease.send(request, state).await,
@@ -145,12 +145,15 @@ impl Upstream {
     async fn send_multiplexed(&self, place: Multiplexed, request: Request<Upload>) -> Result<Response<Download>, Failed> {
         let Multiplexed { mut sender, slot } = place;
         let scheme = if self.settings.target.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
+        let copy = copy_without_body(&request);
         match sender.try_send_request(for_http2(request, scheme)).await {
             Ok(response) => Ok(response.map(|body| Download::multiplexed(body, slot))),
-            Err(failed) => {
-                let mut failed = Failed::of_stream(failed);
-                failed.unsent = failed.unsent.map(|unsent| Box::new(for_http1(*unsent)));
-                Err(failed)
+            Err(mut failed) => {
+                let unsent = failed.take_message().map(|unsent| Box::new(for_http1(unsent)));
+                let cause = failed.into_error();
+                // What the backend said of the stream tells whether it looked at the request.
+                let answered = protocol_error(&cause).is_some_and(|error| error.is_reset() && error.is_remote());
+                Err(Failed { cause, unsent, answered, kept: copy.map(|copy| Kept::Copy(Box::new(copy))) })
             }
         }
     }
@@ -166,7 +169,10 @@ enum Pooled {
 
 /// The same request once more, if it has no body.
 fn copy_without_body(request: &Request<Upload>) -> Option<Request<Upload>> {
-    let mut again = Request::new(request.body().again()?);
+    if !request.body().is_end_stream() {
+        return None;
+    }
+    let mut again = Request::new(Upload::nothing());
     *again.method_mut() = request.method().clone();
     *again.uri_mut() = request.uri().clone();
     *again.headers_mut() = request.headers().clone();

@@ -66,9 +66,8 @@ impl Upload {
         (Self { body: Some((body, Arc::clone(&state))) }, Some(state))
     }
 
-    /// The same nothing once more, if there is nothing to send.
-    pub fn again(&self) -> Option<Self> {
-        self.is_end_stream().then_some(Self { body: None })
+    pub const fn nothing() -> Self {
+        Self { body: None }
     }
 }
 

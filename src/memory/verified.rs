@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex};
 const MOST_BYTES: usize = 6 * 1024 * 1024;
 /// What an entry takes besides the token's text.
 const ENTRY: usize = 256;
+/// Tokens that came once, and found no room.
+const CANDIDATES: usize = 8192;
 
 /// The last bytes of a token: of its signature, which nobody can choose without the key. So a hash needs no secret, and
 /// whoever guesses at texts learns nothing from how long it takes to find none.
@@ -25,11 +27,25 @@ pub struct VerifiedTokens(Mutex<Recent>);
 struct Recent {
     tokens: LruCache<Tail, Arc<SessionToken>>,
     bytes: usize,
+    /// By their tails: whoever wants the place of another has to come twice. A crowd that passes through, larger than the
+    /// memory, would otherwise push out everybody and be found no more often for it.
+    candidates: Vec<u64>,
+}
+
+impl Recent {
+    /// Whether the token may take the place of another.
+    fn has_come_before(&mut self, tail: &Tail) -> bool {
+        self.candidates.resize(CANDIDATES, 0);
+        let [a, b, c, d, e, f, g, h, rest @ ..] = *tail;
+        let place = rest.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+        let mark = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        self.candidates.get_mut(place % CANDIDATES).is_some_and(|known| std::mem::replace(known, mark) == mark)
+    }
 }
 
 impl Default for VerifiedTokens {
     fn default() -> Self {
-        Self(Mutex::new(Recent { tokens: LruCache::unbounded(), bytes: 0 }))
+        Self(Mutex::new(Recent { tokens: LruCache::unbounded(), bytes: 0, candidates: Vec::new() }))
     }
 }
 
@@ -42,6 +58,9 @@ impl Verified for VerifiedTokens {
     fn remember(&self, token: &Arc<SessionToken>) {
         let Some(tail) = token.text().last_chunk::<16>() else { return };
         let mut recent = lock(&self.0);
+        if recent.bytes.saturating_add(size(token)) > MOST_BYTES && !recent.has_come_before(tail) {
+            return;
+        }
         recent.bytes = recent.bytes.saturating_add(size(token));
         if let Some((_, replaced)) = recent.tokens.push(*tail, Arc::clone(token)) {
             recent.bytes = recent.bytes.saturating_sub(size(&replaced));
@@ -92,14 +111,31 @@ mod tests {
         let second = token(&setup, 1);
         known.remember(&second);
         for id in 2..40_000 {
-            known.remember(&token(&setup, id));
-            assert!(known.find(first.text()).is_some(), "{id}");
+            let token = token(&setup, id);
+            known.remember(&token);
+            known.remember(&token);
+            assert!(known.find(token.text()).is_some() && known.find(first.text()).is_some(), "{id}");
         }
         assert_eq!(known.find(second.text()), None);
         let recent = lock(&known.0);
         let counted: usize = recent.tokens.iter().map(|(_, token)| size(token)).sum();
         assert_eq!(recent.bytes, counted);
         assert!((MOST_BYTES - 1024..=MOST_BYTES).contains(&counted), "{counted}");
+    }
+
+    #[test]
+    fn q3_a_crowd_that_comes_once_pushes_nobody_out() {
+        let (setup, known) = (Setup::new(), VerifiedTokens::default());
+        let regular = token(&setup, 0);
+        known.remember(&regular);
+        for id in 1..60_000 {
+            known.remember(&token(&setup, id));
+        }
+        assert!(known.find(regular.text()).is_some());
+        let last = token(&setup, 59_999);
+        assert_eq!(known.find(last.text()), None);
+        known.remember(&last);
+        assert!(known.find(last.text()).is_some());
     }
 
     #[test]

@@ -192,6 +192,7 @@ impl Proxy {
         process.memory.apply(&verdict.effects, now);
         if verdict.outcome == Outcome::Anonymous
             && !process.has_verified.load(Ordering::Relaxed)
+            && process.reporter.may_look(now)
             && let Some(name) = misnamed(&process.settings.rules, &cookies, now)
         {
             process.reporter.misnamed(name, now);

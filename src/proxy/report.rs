@@ -4,14 +4,21 @@
 use crate::session::outcome::Event;
 use crate::session::time::{Span, UnixMillis};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The least time between two events of one kind that clients can cause.
 const QUIET: Span = Span::from_secs(10);
 
+/// The least time between two looks at the other cookies of people without a session.
+const LOOK_EVERY: Span = Span::from_millis(100);
+
 /// Says events, and keeps silent about repetitions.
 #[derive(Debug, Default)]
-pub struct Reporter(Mutex<HashMap<&'static str, Heard>>);
+pub struct Reporter {
+    heard: Mutex<HashMap<&'static str, Heard>>,
+    next_look: AtomicI64,
+}
 
 #[derive(Debug)]
 struct Heard {
@@ -35,6 +42,16 @@ impl Reporter {
                 detail = "no session token of a request has verified since the start: is JWT_SECRET the backend's key, and JWT_ALGORITHM its algorithm?",
             );
         }
+    }
+
+    /// Whether to look for a session under another name: before one with the right name has come, most requests of a public
+    /// site have none.
+    pub fn may_look(&self, now: UnixMillis) -> bool {
+        let is_time = now.get() >= self.next_look.load(Ordering::Relaxed);
+        if is_time {
+            self.next_look.store(now.plus(LOOK_EVERY).get(), Ordering::Relaxed);
+        }
+        is_time
     }
 
     /// And the first thing that one with a wrong name must see.
@@ -86,7 +103,7 @@ impl Reporter {
 
     /// How many were kept silent before this one; `None` if this one is to be.
     fn turn(&self, kind: &'static str, now: UnixMillis) -> Option<u64> {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         match heard.get_mut(kind) {
             Some(last) if now < last.quiet_until => {
                 last.suppressed = last.suppressed.saturating_add(1);

@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::any::Any;
 use std::convert::Infallible;
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -67,15 +67,39 @@ struct Connection {
 pub type Hold = Arc<dyn Any + Send + Sync>;
 
 /// Talks until the connection ends. `is_http2` is what TLS agreed on; without TLS the first bytes tell.
-pub async fn talk<T: Wire>(io: T, is_http2: Option<bool>, service: Arc<Service>, presence: Presence, hold: Hold) {
+///
+/// It goes from one time of waiting to the next. Only while there is something to do are there buffers; most connections
+/// wait, and what waits should be small. So this is no `async fn`: that would keep room for its arguments beside that for
+/// what became of them, ten thousand times.
+pub fn talk<T: Wire>(
+    io: T,
+    mut is_http2: Option<bool>,
+    service: Arc<Service>,
+    presence: Presence,
+    hold: Hold,
+) -> impl Future<Output = ()> + Send {
     let settings = &service.settings;
     let deadlines =
         Deadlines { first_byte: settings.first_byte, head: settings.head, keepalive: settings.keepalive, unread: settings.unread };
     let progress = Progress::new();
-    let io = DeadlineIo::new(io, progress.clone(), deadlines);
+    let mut io = DeadlineIo::new(io, progress.clone(), deadlines);
     let connection = Arc::new(Connection { service, progress, presence, hold });
-    if let Err(error) = connection.serve(io, is_http2).await {
-        tracing::debug!(event = "connection_ended", error = %error);
+    async move {
+        loop {
+            let readable = tokio::select! {
+                readable = io.readable() => readable,
+                () = connection.unused_for_good(Stage::Closing) => return drop(Box::pin(io.shutdown()).await),
+            };
+            let went_on = match readable {
+                Ok(()) => Box::pin(Arc::clone(&connection).go_on(io, &mut is_http2)).await,
+                Err(error) => Err(error.into()),
+            };
+            match went_on {
+                Ok(Some(parked)) => io = parked,
+                Ok(None) => return,
+                Err(error) => return tracing::debug!(event = "connection_ended", error = %error),
+            }
+        }
     }
 }
 
@@ -100,28 +124,23 @@ async fn begins_with_preface<T: Wire>(io: &mut DeadlineIo<T>) -> std::io::Result
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connection {
-    /// From one time of waiting to the next. Only while there is something to do are there buffers; most connections wait,
-    /// and what waits should be small.
-    async fn serve<T: Wire>(self: &Arc<Self>, mut io: DeadlineIo<T>, mut is_http2: Option<bool>) -> Result<(), BoxError> {
-        loop {
-            tokio::select! {
-                readable = io.readable() => readable?,
-                () = self.unused_for_good(Stage::Closing) => return Ok(io.shutdown().await?),
-            }
-            let speaks_http2 = match is_http2 {
-                Some(known) => known,
-                None => begins_with_preface(&mut io).await?,
-            };
-            is_http2 = Some(speaks_http2);
-            if speaks_http2 {
-                self.progress.multiplex();
-                return Ok(Box::pin(self.http2(io)).await?);
-            }
-            match Box::pin(self.http1(io)).await? {
-                Some(parked) => io = parked,
-                None => return Ok(()),
-            }
+    /// As long as there is something to do.
+    async fn go_on<T: Wire>(
+        self: Arc<Self>,
+        mut io: DeadlineIo<T>,
+        is_http2: &mut Option<bool>,
+    ) -> Result<Option<DeadlineIo<T>>, BoxError> {
+        let speaks_http2 = match *is_http2 {
+            Some(known) => known,
+            None => begins_with_preface(&mut io).await?,
+        };
+        *is_http2 = Some(speaks_http2);
+        if speaks_http2 {
+            self.progress.multiplex();
+            self.http2(io).await?;
+            return Ok(None);
         }
+        Ok(self.http1(io).await?)
     }
 
     /// Until the connection ends, or is quiet and can be parked.

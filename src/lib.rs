@@ -22,6 +22,9 @@
 //!    the backend's lines get their lifetime from the token, a logout is remembered, a due renewal is added.
 //! 9. **finish** writes that on the head; one outcome word goes to the log.
 //!
+//! A worker is a thread with a runtime, connections to the backend and a memory of verified tokens of its own, so a request
+//! is served from end to end without waiting for another thread. What sessions are over, and the numbers, all workers share.
+//!
 //! Way in and way out mirror each other; every file is entered once on the way in and at most once on the way out.
 //!
 //! # Floors
@@ -36,7 +39,7 @@
 //!  4  proxy            one request
 //!  3  endpoints  upstream      our own answers │ the backend
 //!  2  clock  drain  headers  memory  metrics  telemetry     time, stages of a stop, header fields, what the process
-//!                                                        remembers, numbers, logs
+//!                                                        remembers, numbers, logs and the line of each request
 //!  1  session          THE RULES: bytes, values and `now` in, decisions out
 //! ```
 //!

@@ -203,6 +203,8 @@ pub struct DeadlineIo<T: Wire> {
     progress: Progress,
     deadlines: Deadlines,
     clock: Option<Clock>,
+    /// There are bytes that the client has not taken, though their answer is made.
+    is_writing: bool,
     /// Since when the client takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
     /// All is said; for so long the client may finish what it was saying.
@@ -222,7 +224,7 @@ struct Clock {
 
 impl<T: Wire> DeadlineIo<T> {
     pub fn new(io: T, progress: Progress, deadlines: Deadlines) -> Self {
-        Self { io, replay: Bytes::new(), progress, deadlines, clock: None, stalled: None, lingering: None }
+        Self { io, replay: Bytes::new(), progress, deadlines, clock: None, is_writing: false, stalled: None, lingering: None }
     }
 
     /// Makes bytes that were read already the next ones to be read.
@@ -248,6 +250,7 @@ impl<T: Wire> DeadlineIo<T> {
 
     /// What a write came to, with an end to the wait.
     fn within_patience<R>(&mut self, written: Poll<io::Result<R>>, context: &mut Context<'_>) -> Poll<io::Result<R>> {
+        self.is_writing = written.is_pending();
         if written.is_ready() {
             self.stalled = None;
             return written;
@@ -292,7 +295,7 @@ impl<T: Wire> DeadlineIo<T> {
             let next = clock.sleep.deadline() + tick.to_std();
             clock.sleep.as_mut().reset(next.max(Instant::now()));
         }
-        if is_busy || clock.quiet == 0 || self.progress.0.is_tunnel.load(Ordering::Relaxed) {
+        if is_busy || self.is_writing || clock.quiet == 0 || self.progress.0.is_tunnel.load(Ordering::Relaxed) {
             return false;
         }
         if self.progress.is_multiplexed() {
@@ -474,6 +477,27 @@ mod tests {
         client.write_all(b"x").await.unwrap();
         io.readable().await.unwrap();
         assert_eq!(io.read_u8().await.unwrap(), b'x');
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t4_a_connection_with_something_left_to_say_is_not_parked() {
+        let (mut client, mut io, progress) = connection();
+        client.write_all(b"G").await.unwrap();
+        io.read_u8().await.unwrap();
+        drop(progress.begin());
+        let wait = async |io: &mut DeadlineIo<Pipe>| {
+            for _ in 0..50 {
+                let _ = tokio::time::timeout(Duration::from_millis(100), io.read_u8()).await;
+            }
+        };
+        io.write_all(&[0; 64]).await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(1), io.write_all(&[0; 64])).await.is_err(), "nobody reads");
+        wait(&mut io).await;
+        assert!(!progress.is_parking());
+        client.read_exact(&mut [0; 64]).await.unwrap();
+        io.write_all(&[0; 64]).await.unwrap();
+        wait(&mut io).await;
+        assert!(progress.is_parking());
     }
 
     #[tokio::test(start_paused = true)]

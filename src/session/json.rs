@@ -246,22 +246,21 @@ impl<'a> Lexer<'a> {
         }
         let start = self.at;
         loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            let plain = rest.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20)).ok_or(NotAnObject)?;
+            self.advance(plain);
+            if self.peek() == Some(b'"') {
+                let span = start..self.at;
+                self.advance(1);
+                return Ok(span);
+            }
+            if !self.eat(b'\\') {
+                return Err(NotAnObject);
+            }
             match self.peek() {
-                Some(b'"') => {
-                    let span = start..self.at;
-                    self.advance(1);
-                    return Ok(span);
-                }
-                Some(b'\\') => {
-                    self.advance(1);
-                    match self.peek() {
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.advance(1),
-                        Some(b'u') if hex4(self.text, self.at.saturating_add(1)).is_some() => self.advance(5),
-                        _ => return Err(NotAnObject),
-                    }
-                }
-                Some(0x20..) => self.advance(1),
-                Some(_) | None => return Err(NotAnObject),
+                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.advance(1),
+                Some(b'u') if hex4(self.text, self.at.saturating_add(1)).is_some() => self.advance(5),
+                _ => return Err(NotAnObject),
             }
         }
     }

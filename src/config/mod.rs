@@ -12,7 +12,7 @@ pub mod vars;
 
 use crate::endpoints::EndpointSettings;
 use crate::proxy::{Mode, ProxySettings};
-use crate::session::keys::{Key, KeyProblem, KeyRing, weakness};
+use crate::session::keys::{Algorithm, Key, KeyProblem, KeyRing, PairProblem, PemProblem, Secret, weakness};
 use crate::session::paths::PathRules;
 use crate::session::policy::{Class, PolicySettings, SessionPolicy};
 use crate::session::token::TokenRules;
@@ -166,9 +166,33 @@ fn keys(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<KeyRing> {
     let algorithm = r.get(&table::JWT_ALGORITHM);
     let allow_weak = r.get(&table::JWT_ALLOW_WEAK_SECRET);
     let id = r.get(&table::JWT_KEY_ID);
-    let secret = r.secret(&table::JWT_SECRET, true)?;
+    let is_hmac = algorithm.map(Algorithm::is_hmac);
+    let secret = r.secret(&table::JWT_SECRET, is_hmac == Some(true));
+    let private = r.secret(&table::JWT_PRIVATE_KEY, is_hmac == Some(false));
+    let public = r.secret(&table::JWT_PUBLIC_KEY, false);
     let (algorithm, allow_weak) = (algorithm?, allow_weak?);
-    match weakness(algorithm, &secret) {
+    // A key of another kind is half of a migration, and nobody knows which half is meant.
+    let strays = [("JWT_SECRET", secret.is_some() && !algorithm.is_hmac()), ("JWT_PRIVATE_KEY", private.is_some() && algorithm.is_hmac())];
+    for (name, _) in strays.into_iter().filter(|(_, is_stray)| *is_stray) {
+        r.problem(name, None, format!("is set, but JWT_ALGORITHM={} has no use for it; remove one of the two", algorithm.name()));
+    }
+    let key = if algorithm.is_hmac() {
+        hmac_key(r, warnings, algorithm, &secret?, allow_weak, id)
+    } else {
+        pair(r, algorithm, &private?, public.as_ref(), id)
+    };
+    key.map(|key| KeyRing::new(key, None))
+}
+
+fn hmac_key(
+    r: &mut Reader<'_>,
+    warnings: &mut Vec<String>,
+    algorithm: Algorithm,
+    secret: &Secret,
+    allow_weak: bool,
+    id: Option<String>,
+) -> Option<Key> {
+    match weakness(algorithm, secret) {
         None => {}
         Some(problem) if allow_weak && problem != KeyProblem::Empty => {
             warnings.push(format!("JWT_SECRET {problem} (accepted because of JWT_ALLOW_WEAK_SECRET=true)"));
@@ -184,13 +208,25 @@ fn keys(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<KeyRing> {
             "JWT_SECRET begins or ends with a blank or a line break; if the backend's key does not, no session will verify (of a file, one trailing newline is left out)".to_owned(),
         );
     }
-    match Key::hmac(algorithm, &secret, id) {
-        Ok(key) => Some(KeyRing::new(key, None)),
-        Err(problem) => {
-            r.problem("JWT_SECRET", None, problem.to_string());
-            None
-        }
+    Key::hmac(algorithm, secret, id).map_err(|problem| r.problem("JWT_SECRET", None, problem.to_string())).ok()
+}
+
+fn pair(r: &mut Reader<'_>, algorithm: Algorithm, private: &Secret, public: Option<&Secret>, id: Option<String>) -> Option<Key> {
+    let problem = match Key::pair(algorithm, private, public.map(Secret::expose), id) {
+        Ok(key) => return Some(key),
+        Err(problem) => problem,
+    };
+    match problem {
+        PairProblem::Private(PemProblem(remedy)) => r.problem("JWT_PRIVATE_KEY", None, remedy),
+        PairProblem::Public(PemProblem(remedy)) => r.problem("JWT_PUBLIC_KEY", None, remedy),
+        PairProblem::NoPair => r.problem(
+            "JWT_PUBLIC_KEY",
+            None,
+            "is not the public key of JWT_PRIVATE_KEY; write it with openssl pkey -pubout, or leave it out".to_owned(),
+        ),
+        PairProblem::SelfTest => r.problem("JWT_PRIVATE_KEY", None, "does not verify what it signs".to_owned()),
     }
+    None
 }
 
 /// Rule S5: what a name promises, its attributes must keep, or browsers drop the cookie.

@@ -94,8 +94,10 @@ settings! {
         SESSION_ABSOLUTE_TIMEOUT: Span = Default::Off, parse::duration, plain, "no session outlives this, however active";
     }
     Token {
-        JWT_SECRET: Secret = Default::Required, parse::secret, secret, "HMAC key, the one that the backend signs its session tokens with";
-        JWT_ALGORITHM: Algorithm = Default::Text("HS256"), parse::algorithm, plain, "HS256, HS384 or HS512; exactly one";
+        JWT_SECRET: Secret = Default::Off, parse::secret, secret, "HMAC key of HS256, HS384 and HS512, the one that the backend signs its session tokens with";
+        JWT_ALGORITHM: Algorithm = Default::Text("HS256"), parse::algorithm, plain, "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA; exactly one";
+        JWT_PRIVATE_KEY: Secret = Default::Off, parse::secret, secret, "private key of the other algorithms, the one that the backend signs with; PEM";
+        JWT_PUBLIC_KEY: Secret = Default::Off, parse::secret, secret, "its public key, PEM; may be left out";
         JWT_KEY_ID: String = Default::Off, parse::text, plain, "kid of the key";
         JWT_ISSUER: String = Default::Off, parse::text, plain, "if set, a session token must carry it as iss";
         JWT_AUDIENCE: String = Default::Off, parse::text, plain, "if set, a session token must carry it in aud";

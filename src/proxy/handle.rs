@@ -12,7 +12,7 @@ use super::tunnel::{self, Terms};
 use crate::clock::{Clock, Stopwatch};
 use crate::endpoints::{Call, Endpoint, EndpointSettings};
 use crate::headers::{list, remove_hop_by_hop};
-use crate::memory::{Memory, SignatureMemo, VerifiedTokens};
+use crate::memory::{Memory, OnlyKnown, SignatureMemo, VerifiedTokens};
 use crate::metrics::Metrics;
 use crate::session::decide::{Forward, Verdict, decide};
 use crate::session::family::Family;
@@ -186,7 +186,7 @@ impl Proxy {
         let learned = process.memory.learned();
         let around =
             Surroundings { ended: &process.memory, verified: &self.verified, signer: &process.signatures, learned: learned.as_ref() };
-        let mut verdict = decide(&process.settings.rules, &around, &facts, now);
+        let mut verdict = process.with_signatures(&around, |around| decide(&process.settings.rules, around, &facts, now)).await;
         said.hear(&verdict);
         process.reporter.report(&verdict.events, now);
         process.memory.apply(&verdict.effects, now);
@@ -203,7 +203,7 @@ impl Proxy {
         if let Some(endpoint) = endpoint {
             // Only the backend's answers declare a logout by their path; ours say what they are.
             verdict.path.logout = false;
-            return Ok(process.answer(endpoint, &head, &verdict, &around, now, said));
+            return Ok(process.answer(endpoint, &head, &verdict, &around, now, said).await);
         }
         // 6 prepare
         let upgrade = tunnel::asked_for(&head);
@@ -236,7 +236,7 @@ impl Proxy {
         let has_length = !head.headers.contains_key(header::TRANSFER_ENCODING) && head.status != StatusCode::NO_CONTENT;
         remove_hop_by_hop(&mut head.headers, |name| has_length || *name != header::CONTENT_LENGTH);
         // 8 settle, 9 finish
-        process.settle(&mut head, uri, &verdict, &around, false, said);
+        process.settle(&mut head, uri, &verdict, &around, false, said).await;
         let token = verdict.session.as_ref().map(|live| &*live.token);
         if let (Some(backend), Some(client)) = (backend, client) {
             let protocol = upgrade.unwrap_or_else(|| HeaderValue::from_static("websocket"));
@@ -255,7 +255,25 @@ impl Proxy {
 }
 
 impl Process {
-    fn answer(
+    /// What the rules come to. They are asked twice where they want a signature that takes long: with what is known, and
+    /// again when it was made; between the two, the worker serves others.
+    async fn with_signatures<T>(&self, around: &Surroundings<'_>, ask: impl Fn(&Surroundings<'_>) -> T) -> T {
+        let rules = &self.settings.rules;
+        if !rules.keys.active().is_slow() {
+            return ask(around);
+        }
+        let known = OnlyKnown::of(&self.signatures);
+        let answer = ask(&Surroundings { signer: &known, ..*around });
+        match known.missing() {
+            None => answer,
+            Some(missing) => {
+                self.signatures.make(rules, missing).await;
+                ask(around)
+            }
+        }
+    }
+
+    async fn answer(
         &self,
         endpoint: Endpoint,
         head: &request::Parts,
@@ -268,15 +286,24 @@ impl Process {
         let (mut head, body) = self.settings.endpoints.answer(endpoint, &call).into_parts();
         // A call that was refused is no sign of a person.
         let own = !(endpoint.is_activity() && head.status.is_success());
-        self.settle(&mut head, &call.head.uri, verdict, around, own, said);
+        self.settle(&mut head, &call.head.uri, verdict, around, own, said).await;
         Response::from_parts(head, AnswerBody::own(body))
     }
 
     /// `own`: the answer is ours and says nothing about the session.
-    fn settle(&self, head: &mut response::Parts, uri: &Uri, verdict: &Verdict, around: &Surroundings<'_>, own: bool, said: &mut Said) {
+    async fn settle(
+        &self,
+        head: &mut response::Parts,
+        uri: &Uri,
+        verdict: &Verdict,
+        around: &Surroundings<'_>,
+        own: bool,
+        said: &mut Said,
+    ) {
         let now = self.clock.now();
         let fields = ResponseFields::of(head);
-        let settlement = settle(&self.settings.rules, around, verdict, &fields.facts(uri.path().as_bytes(), own), now);
+        let facts = fields.facts(uri.path().as_bytes(), own);
+        let settlement = self.with_signatures(around, |around| settle(&self.settings.rules, around, verdict, &facts, now)).await;
         self.memory.apply(&settlement.effects, now);
         self.reporter.report(&settlement.events, now);
         if let (Outcome::Renewed(_), Some(live), Some(clock)) = (settlement.outcome, &verdict.session, &settlement.clock) {

@@ -47,7 +47,7 @@ fn s1_each_bad_value_is_refused() {
         ("SESSION_REFRESH_THRESHOLD", "2h"),
         ("SESSION_HEARTBEAT_INTERVAL", "1h"),
         ("JWT_ALGORITHM", "none"),
-        ("JWT_ALGORITHM", "RS256"),
+        ("JWT_ALGORITHM", "RS1"),
         ("JWT_IAT", "x"),
         ("JWT_ALLOW_WEAK_SECRET", "yes"),
         ("JWT_DEMO_CLAIM", "demo"),

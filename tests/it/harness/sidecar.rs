@@ -130,7 +130,9 @@ fn config(backend: &str, settings: &[(&str, &str)]) -> Config {
         // The test's own thread; those that are about several say so.
         ("SLIDECAR_WORKERS", "1"),
     ];
-    let vars: HashMap<String, String> =
+    let mut vars: HashMap<String, String> =
         defaults.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    // A dash takes a default away.
+    vars.retain(|_, value| value != "-");
     config::load(&vars).unwrap_or_else(|rejected| panic!("{rejected:#?}"))
 }

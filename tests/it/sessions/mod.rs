@@ -1,5 +1,6 @@
 //! What happens to a session between a browser and a backend. The clock stands still unless a test moves it.
 
+mod algorithms;
 mod answers;
 mod cookies;
 mod failing;

@@ -1,4 +1,8 @@
-//! Prepared keys. One key has exactly one algorithm; a token never chooses.
+//! Prepared keys. One key has exactly one algorithm; a token never chooses. `pair` are those of two halves.
+
+mod pair;
+
+pub use pair::PemProblem;
 
 use super::family::Family;
 use super::time::UnixSeconds;
@@ -14,25 +18,43 @@ pub const MOST_SIGNATURE: usize = 1024;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
-/// RFC 7518 §3.1 names, the HMAC family.
+/// RFC 7518 §3.1 and RFC 8037 names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     Hs256,
     Hs384,
     Hs512,
+    Rs256,
+    Rs384,
+    Rs512,
+    Ps256,
+    Ps384,
+    Ps512,
+    Es256,
+    Es384,
+    EdDsa,
+}
+
+/// What a key is made of, prepared once.
+enum Material {
+    /// The hash of its pads is half the cost of a short MAC.
+    Hmac(Box<hmac::Key>),
+    Pair(pair::Private, pair::Public),
+    /// Verifies only.
+    Public(pair::Public),
 }
 
 /// A key that signs and verifies with its one algorithm.
 pub struct Key {
     algorithm: Algorithm,
     id: Option<String>,
-    /// Prepared once: the hash of its pads is half the cost of a short MAC.
-    hmac: hmac::Key,
+    material: Material,
     /// The first segments that JWT libraries write for this key; a token that begins with one needs no reading of its
     /// header.
     usual_headers: Vec<String>,
     /// Authenticates what the browser carries for us (the companion cookie); derived, so that neither can stand for the other.
-    companion: hmac::Key,
+    /// A public key derives none: whoever knows it, and all may, could write companions.
+    companion: Option<hmac::Key>,
 }
 
 /// The key that signs, and during a rotation the one that still verifies.
@@ -57,6 +79,16 @@ pub trait Signer: Send + Sync {
 /// Signs anew each time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DirectSigner;
+
+/// Why a key pair is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PairProblem {
+    Private(PemProblem),
+    Public(PemProblem),
+    /// The public key does not verify what the private one signs.
+    NoPair,
+    SelfTest,
+}
 
 /// The crypto library refused to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +126,26 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Algorithm {
-    pub const ALL: [Self; 3] = [Self::Hs256, Self::Hs384, Self::Hs512];
+    pub const ALL: [Self; 12] = [
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
+    /// Whether signer and verifier share one secret.
+    #[must_use]
+    pub const fn is_hmac(self) -> bool {
+        self.hash().is_some()
+    }
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -102,23 +153,33 @@ impl Algorithm {
             Self::Hs256 => "HS256",
             Self::Hs384 => "HS384",
             Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
         }
     }
 
     /// RFC 7518 §3.2: a key as long as the hash, at least.
     const fn secret_bytes(self) -> usize {
         match self {
-            Self::Hs256 => 32,
             Self::Hs384 => 48,
             Self::Hs512 => 64,
+            _ => 32,
         }
     }
 
-    const fn library(self) -> hmac::Algorithm {
+    const fn hash(self) -> Option<hmac::Algorithm> {
         match self {
-            Self::Hs256 => hmac::HMAC_SHA256,
-            Self::Hs384 => hmac::HMAC_SHA384,
-            Self::Hs512 => hmac::HMAC_SHA512,
+            Self::Hs256 => Some(hmac::HMAC_SHA256),
+            Self::Hs384 => Some(hmac::HMAC_SHA384),
+            Self::Hs512 => Some(hmac::HMAC_SHA512),
+            _ => None,
         }
     }
 }
@@ -131,16 +192,38 @@ impl Key {
         if bytes.is_empty() {
             return Err(KeyProblem::Empty);
         }
-        let derivation = hmac::Key::new(hmac::HMAC_SHA256, bytes);
-        let companion = hmac::sign(&derivation, b"slidecar companion cookie v1");
-        let key = Self {
-            algorithm,
-            usual_headers: usual_headers(algorithm, id.as_deref()),
-            id,
-            hmac: hmac::Key::new(algorithm.library(), bytes),
-            companion: hmac::Key::new(hmac::HMAC_SHA256, companion.as_ref()),
+        let hash = algorithm.hash().ok_or(KeyProblem::SelfTest)?;
+        Self::new(algorithm, id, Material::Hmac(Box::new(hmac::Key::new(hash, bytes))), Some(bytes)).proven()
+    }
+
+    /// Prepares a key pair from PEM texts and proves that it signs and verifies. The public key may be left out; one that
+    /// is given has to be the private one's.
+    pub fn pair(algorithm: Algorithm, private: &Secret, public: Option<&[u8]>, id: Option<String>) -> Result<Self, PairProblem> {
+        let pair = pair::Pair::from_pem(algorithm, private.expose()).map_err(PairProblem::Private)?;
+        let own = match public {
+            Some(pem) => pair::Public::from_pem(algorithm, pem).map_err(PairProblem::Public)?,
+            None => pair.public,
         };
-        key.self_test().map(|()| key)
+        let seed = Zeroizing::new(pair.seed);
+        let key = Self::new(algorithm, id, Material::Pair(pair.private, own), Some(&seed));
+        key.proven().map_err(|_| if public.is_some() { PairProblem::NoPair } else { PairProblem::SelfTest })
+    }
+
+    /// Prepares a public key, which verifies and never signs.
+    pub fn public(algorithm: Algorithm, pem: &[u8], id: Option<String>) -> Result<Self, PemProblem> {
+        Ok(Self::new(algorithm, id, Material::Public(pair::Public::from_pem(algorithm, pem)?), None))
+    }
+
+    fn new(algorithm: Algorithm, id: Option<String>, material: Material, seed: Option<&[u8]>) -> Self {
+        let companion = seed.map(|seed| {
+            let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, seed), b"slidecar companion cookie v1");
+            hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+        });
+        Self { usual_headers: usual_headers(algorithm, id.as_deref()), algorithm, id, material, companion }
+    }
+
+    fn proven(self) -> Result<Self, KeyProblem> {
+        self.self_test().map(|()| self)
     }
 
     #[must_use]
@@ -153,23 +236,36 @@ impl Key {
         self.id.as_deref()
     }
 
-    /// The MAC, 16 bytes, over what the browser is to carry.
+    /// Whether a signature takes so long that other requests should not wait for it: RSA, half a millisecond and more.
     #[must_use]
-    pub fn companion_mac(&self, message: &[u8]) -> [u8; 16] {
+    pub const fn is_slow(&self) -> bool {
+        matches!(self.material, Material::Pair(pair::Private::Rsa(..), _))
+    }
+
+    /// The MAC, 16 bytes, over what the browser is to carry; `None` by a key that only verifies.
+    #[must_use]
+    pub fn companion_mac(&self, message: &[u8]) -> Option<[u8; 16]> {
         let mut mac = [0; 16];
-        mac.copy_from_slice(&hmac::sign(&self.companion, message).as_ref()[..16]);
-        mac
+        mac.copy_from_slice(&hmac::sign(self.companion.as_ref()?, message).as_ref()[..16]);
+        Some(mac)
     }
 
-    fn sign(&self, input: &[u8]) -> Vec<u8> {
-        hmac::sign(&self.hmac, input).as_ref().to_vec()
+    fn sign(&self, input: &[u8]) -> Result<Vec<u8>, SigningFailed> {
+        match &self.material {
+            Material::Hmac(key) => Ok(hmac::sign(key, input).as_ref().to_vec()),
+            Material::Pair(private, _) => private.sign(input),
+            Material::Public(_) => Err(SigningFailed),
+        }
     }
 
-    /// `signature` is base64url; compared in constant time.
+    /// `signature` is base64url; a MAC is compared in constant time.
     fn verifies(&self, input: &[u8], signature: &[u8]) -> bool {
         let mut decoded = [0; MOST_SIGNATURE];
         let decoded = URL_SAFE_NO_PAD.decode_slice(signature, &mut decoded).ok().and_then(|length| decoded.get(..length));
-        decoded.is_some_and(|signature| hmac::verify(&self.hmac, input, signature).is_ok())
+        decoded.is_some_and(|signature| match &self.material {
+            Material::Hmac(key) => hmac::verify(key, input, signature).is_ok(),
+            Material::Pair(_, public) | Material::Public(public) => public.verifies(input, signature),
+        })
     }
 
     /// Whether this key may be tried on a token whose header says so.
@@ -179,7 +275,7 @@ impl Key {
 
     fn self_test(&self) -> Result<(), KeyProblem> {
         let probe = b"slidecar.probe";
-        let signature = URL_SAFE_NO_PAD.encode(self.sign(probe)).into_bytes();
+        let signature = URL_SAFE_NO_PAD.encode(self.sign(probe).map_err(|_| KeyProblem::SelfTest)?).into_bytes();
         if self.verifies(probe, &signature) && !self.verifies(b"slidecar.other", &signature) { Ok(()) } else { Err(KeyProblem::SelfTest) }
     }
 }
@@ -215,7 +311,7 @@ impl KeyRing {
     /// Whether a companion's MAC is by a key of this ring; compares in constant time.
     #[must_use]
     pub fn verifies_companion(&self, message: &[u8], mac: &[u8], now: UnixSeconds) -> bool {
-        let matches = |key: &Key| constant_time::verify_slices_are_equal(&key.companion_mac(message), mac).is_ok();
+        let matches = |key: &Key| key.companion_mac(message).is_some_and(|own| constant_time::verify_slices_are_equal(&own, mac).is_ok());
         matches(&self.active) || self.previous_at(now).is_some_and(matches)
     }
 
@@ -255,7 +351,7 @@ fn usual_headers(algorithm: Algorithm, id: Option<&str>) -> Vec<String> {
 
 impl Signer for DirectSigner {
     fn sign(&self, key: &Key, _: &Family, input: &[u8]) -> Result<Vec<u8>, SigningFailed> {
-        Ok(key.sign(input))
+        key.sign(input)
     }
 }
 
@@ -313,7 +409,7 @@ mod tests {
 
     #[test]
     fn the_previous_key_verifies_until_its_end_and_only_where_its_id_fits() {
-        let signature = URL_SAFE_NO_PAD.encode(key(2, None).sign(b"a.b"));
+        let signature = URL_SAFE_NO_PAD.encode(key(2, None).sign(b"a.b").unwrap());
         let ring = KeyRing::new(key(1, Some("new")), Some((key(2, Some("old")), UnixSeconds::new(100))));
         let role = |alg, id, now| ring.verify(alg, id, b"a.b", signature.as_bytes(), UnixSeconds::new(now));
         assert_eq!(role("HS256", None, 99), Some(KeyRole::Previous));

@@ -19,8 +19,10 @@ use slidecar::session::settle::{ResponseFacts, Settlement, settle};
 use slidecar::session::signs::{Method, Signs};
 use slidecar::session::time::{Span, UnixMillis, UnixSeconds};
 use slidecar::session::token::{Dead, NotOurs, Reading, SessionToken, read};
-use slidecar::session::{Ended, Ending, Rules, Surroundings};
+use slidecar::memory::VerifiedTokens;
+use slidecar::session::{Ended, Ending, Forgetful, Rules, Surroundings};
 use slidecar_fuzz::{SECRET, at, blanked, is_signed_by, lasting_attributes, parts, rules, shown, with_tokens};
+use std::sync::Arc;
 
 /// What the input says, before any of it is read.
 #[derive(Default)]
@@ -62,7 +64,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((choice, text)) = data.split_first() else { return };
     let rules = rules(*choice);
     let Some(scene) = Scene::read(text) else { return };
-    let around = Surroundings { ended: &scene.ended, signer: &DirectSigner, learned: scene.learned.as_ref() };
+    let around = Surroundings { ended: &scene.ended, verified: &Forgetful, signer: &DirectSigner, learned: scene.learned.as_ref() };
 
     let cookies = cookie::join(scene.cookies.iter().map(Vec::as_slice));
     let field = |name: &str| scene.fields.iter().find(|(own, _)| own == name.as_bytes()).map(|(_, value)| value.as_slice());
@@ -79,6 +81,11 @@ fuzz_target!(|data: &[u8]| {
     let query = scene.query.as_deref().map(str::as_bytes);
     let request = RequestFacts { cookies: &cookies, path: scene.path.as_bytes(), query, secure: scene.secure, signs };
     let verdict = decide(rules, &around, &request, at(0));
+    let known = VerifiedTokens::default();
+    for what in ["to be remembered", "remembered"] {
+        let again = decide(rules, &Surroundings { verified: &known, ..around }, &request, at(0));
+        assert_eq!(format!("{again:?}"), format!("{verdict:?}"), "{what}");
+    }
     way_in(rules, &scene, &cookies, &verdict);
 
     let lines: Vec<&[u8]> = scene.set_cookies.iter().map(Vec::as_slice).collect();
@@ -90,7 +97,7 @@ fuzz_target!(|data: &[u8]| {
         expires: field("expires"),
         has_last_modified: field("last-modified").is_some(),
     };
-    let answer = ResponseFacts { status: scene.status, own: scene.own, set_cookies: &lines, cache, clears_cookies: scene.clears };
+    let answer = ResponseFacts { request_path: scene.path.as_bytes(), status: scene.status, own: scene.own, set_cookies: &lines, cache, clears_cookies: scene.clears };
     let now = at(scene.later);
     let settlement = settle(rules, &around, &verdict, &answer, now);
     way_out(rules, &scene, &verdict, &settlement, now);
@@ -216,8 +223,8 @@ fn same_session_later(rules: &Rules, before: &[u8], after: &SetCookie<'_>, now: 
 
 fn session(rules: &Rules, value: &[u8], now: UnixMillis) -> Option<SessionToken> {
     match read(rules, value, now) {
-        Reading::Session(token) => Some(*token),
-        Reading::Dead(Dead::Expired(token)) => Some(*token),
+        Reading::Session(token) => Some(Arc::unwrap_or_clone(token)),
+        Reading::Dead(Dead::Expired(token)) => Some(Arc::unwrap_or_clone(token)),
         Reading::NotOurs(NotOurs::NoJwt) | Reading::NotOurs(_) | Reading::Dead(_) => None,
     }
 }

@@ -47,7 +47,7 @@ fn plain() -> Rules {
         policy: policy(None),
         keys: KeyRing::new(key(SECRET, None), None),
         token: TokenRules::default(),
-        cookie: CookieRules { name: "session".to_owned(), attributes: None, persistence: Persistence::Follow, fallback: None },
+        cookie: CookieRules::new("session".to_owned(), None, Persistence::Follow, None),
         paths: PathRules::default(),
         login: None,
     }
@@ -59,7 +59,7 @@ fn rotating() -> Rules {
         policy: policy(Some(43_200)),
         keys: KeyRing::new(key(SECRET, Some("new")), Some((key(OLD_SECRET, Some("old")), until))),
         token: TokenRules { iat: IatMode::Bump, ..TokenRules::default() },
-        cookie: CookieRules { persistence: Persistence::Always, fallback: Some(Span::from_secs(60)), ..plain().cookie },
+        cookie: CookieRules::new("session".to_owned(), None, Persistence::Always, Some(Span::from_secs(60))),
         paths: paths("/"),
         login: LoginUrl::new("/login?next={return}"),
     }
@@ -82,11 +82,8 @@ fn strict() -> Rules {
 }
 
 fn host_prefixed() -> Rules {
-    let cookie = CookieRules {
-        name: "__Host-s".to_owned(),
-        attributes: Some(Attributes::from_text(b"Path=/; Secure; HttpOnly; SameSite=Strict")),
-        ..plain().cookie
-    };
+    let attributes = Attributes::from_text(b"Path=/; Secure; HttpOnly; SameSite=Strict");
+    let cookie = CookieRules::new("__Host-s".to_owned(), Some(attributes), Persistence::Follow, None);
     Rules { cookie, paths: paths("/app"), login: LoginUrl::new("https://id.example/start?rd={return}"), ..plain() }
 }
 

@@ -134,8 +134,9 @@ impl Wire for TlsStream<Socket> {
         self.get_ref().0.reset_on_close();
     }
 
-    /// Whoever asks has read all that was decrypted.
+    /// What came with the end of the handshake was read from the socket already.
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().0.poll_readable(context)
+        let (socket, session) = self.get_mut();
+        if session.wants_read() { socket.poll_readable(context) } else { Poll::Ready(Ok(())) }
     }
 }

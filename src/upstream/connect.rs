@@ -34,8 +34,8 @@ const _: () = assert!(CONNECTION_WINDOW as usize >= MOST_STREAMS * STREAM_WINDOW
 /// A backend that does not answer a ping within this is gone.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// hyper reads this much of a body at once, 64 KiB and a head; it and its like in hyper are what a slow reader holds.
-const READ_BUFFER: usize = 72 * 1024;
+/// hyper reads this much of a body at once; it and its like in hyper are what a slow reader holds.
+const READ_BUFFER: usize = 32 * 1024;
 
 /// Where the backend is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,6 +30,19 @@ async fn t1_tls_with_either_protocol_and_secure_cookies() {
 }
 
 #[tokio::test]
+async fn t1_a_request_that_comes_with_the_end_of_the_handshake_is_answered() {
+    let (authority, backend) = (Authority::new(), Backend::saying("200 OK", &[], "hello").await);
+    let pair = authority.issue();
+    let sidecar = Sidecar::before(&backend.address, &[("SLIDECAR_TLS_CERT", &pair.chain), ("SLIDECAR_TLS_KEY", &pair.key)]).await;
+    for _ in 0..10 {
+        let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut client = Client::over(authority.connect_saying(&sidecar.address, &["http/1.1"], request).await.unwrap());
+        let answer = tokio::time::timeout(Duration::from_secs(5), client.answer("GET")).await.expect("it was read already");
+        assert_eq!(answer.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn t4_a_handshake_that_stops_half_way_ends_and_holds_nobody_up() {
     let (authority, backend) = (Authority::new(), Backend::saying("200 OK", &[], "hello").await);
     let pair = authority.issue();

@@ -5,6 +5,7 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::io::Write as _;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -39,12 +40,19 @@ impl Authority {
 
     /// A client that trusts this authority only.
     pub async fn connect(&self, address: &str, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_saying(address, protocols, "").await
+    }
+
+    /// What it has to say at first comes with the end of the handshake, as busy clients send it.
+    pub async fn connect_saying(&self, address: &str, protocols: &[&str], first: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).expect("PEM")).expect("a root");
         let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let stream = TcpStream::connect(address).await?;
-        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").expect("a name"), stream).await
+        let name = ServerName::try_from("localhost").expect("a name");
+        let saying = |session: &mut rustls::ClientConnection| session.writer().write_all(first.as_bytes()).expect("room");
+        TlsConnector::from(Arc::new(config)).connect_with(name, stream, saying).await
     }
 }
 

@@ -8,6 +8,7 @@ use slidecar::session::keys::DirectSigner;
 use slidecar::session::mint::{MintError, Minted, mint, renewed_exp};
 use slidecar::session::time::{Span, UnixMillis, UnixSeconds};
 use slidecar::session::token::{Dead, IatMode, Reading, SessionToken, read};
+use std::sync::Arc;
 use slidecar_fuzz::{FOREIGN_SECRET, HEADER, NOW, OLD_SECRET, SECRET, at, is_signed_by, members, opened, rules, shown, sign};
 
 fuzz_target!(|data: &[u8]| {
@@ -26,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let text = sign(secret, header.as_bytes(), payload);
     let token = match read(rules, &text, at(0)) {
-        Reading::Session(token) | Reading::Dead(Dead::Expired(token)) => *token,
+        Reading::Session(token) | Reading::Dead(Dead::Expired(token)) => Arc::unwrap_or_clone(token),
         Reading::NotOurs(_) | Reading::Dead(_) => return,
     };
     assert_ne!(secret, FOREIGN_SECRET, "no key signed this");

@@ -45,6 +45,7 @@ fuzz_target!(|data: &[u8]| {
                 passive: under(b"/poll"),
                 logout: under(b"/logout"),
                 expired: under(b"/app/refresh"),
+                bad: false,
             };
             assert_eq!(facts, expected, "{} -> {}", shown(path), shown(&reading));
         }

@@ -12,7 +12,11 @@ use crate::{admin, server, telemetry};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections that wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`). One beyond it is not refused: its
+/// client tries again a second later. 128, which is usual, is less than what comes at once when a peer is rolled.
+const BACKLOG: u32 = 4096;
 
 /// A bound program that does not serve yet.
 pub struct App {
@@ -58,13 +62,13 @@ impl std::error::Error for BindError {}
 impl App {
     /// Binds both ports.
     pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, BindError> {
-        let listener = bind("SLIDECAR_LISTEN", config.ends.listen).await?;
+        let listener = bind("SLIDECAR_LISTEN", config.ends.listen)?;
         Self::with_listener(config, listener, clock).await
     }
 
     /// Takes a listener that is bound already; binds the admin port.
     pub async fn with_listener(config: &Config, listener: TcpListener, clock: Arc<dyn Clock>) -> Result<Self, BindError> {
-        let admin_listener = bind("SLIDECAR_ADMIN_LISTEN", config.ends.admin_listen).await?;
+        let admin_listener = bind("SLIDECAR_ADMIN_LISTEN", config.ends.admin_listen)?;
         let metrics = Arc::new(Metrics::default());
         let log = Arc::new(AccessLog::new(telemetry::access_lines()));
         // Each worker has connections of its own; together they keep no more idle ones than was said.
@@ -155,6 +159,13 @@ impl App {
     }
 }
 
-async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|cause| BindError { setting, address, cause })
+fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A port whose last connections are still being forgotten may be taken again.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|cause| BindError { setting, address, cause })
 }

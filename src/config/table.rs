@@ -148,7 +148,8 @@ settings! {
         SLIDECAR_MIN_BODY_RATE: usize = Default::Text("500"), parse::number, plain, "bytes per second that a request body keeps up over ten seconds before its answer begins, or 408; 0 is no limit";
         SLIDECAR_KEEPALIVE_TIMEOUT: Span = Default::Text("60s"), parse::duration, plain, "an idle client connection is closed after this";
         SLIDECAR_TUNNEL_IDLE_TIMEOUT: Span = Default::Text("1h"), parse::duration, plain, "a WebSocket on which nothing moves for this long is closed; 0 waits for ever";
-        SLIDECAR_UPSTREAM_CONNECT_TIMEOUT: Span = Default::Text("1s"), parse::duration, plain, "a backend that does not accept by then, TLS included, is answered for with 502";
+        // A backend whose queue is full, as many are that keep 128, drops the first packet; the kernel sends it again after 1 and 3 s.
+        SLIDECAR_UPSTREAM_CONNECT_TIMEOUT: Span = Default::Text("4s"), parse::duration, plain, "a backend that does not accept by then, TLS included, is answered for with 502";
         SLIDECAR_UPSTREAM_RESPONSE_TIMEOUT: Span = Default::Text("60s"), parse::duration, plain, "a backend that does not begin to answer this long after the request's end is answered for with 504; 0 waits for ever";
         SLIDECAR_UPSTREAM_IDLE_TIMEOUT: Span = Default::Text("3s"), parse::duration, plain, "an idle backend connection is used no more; keep it below the backend's own keep-alive (Node: 5 s)";
         SLIDECAR_UPSTREAM_MAX_IDLE: usize = Default::Text("256"), parse::count, plain, "idle backend connections that are kept";

@@ -365,6 +365,35 @@ async fn t4_a_connection_that_is_not_made_in_time_is_502() {
     }
 }
 
+/// A backend that is busy has a full queue for a moment: the kernel drops what comes, and tries again after a second.
+#[tokio::test]
+async fn t6_a_backend_whose_queue_is_full_for_a_moment_is_waited_for() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut crowd = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        crowd.push(stream.unwrap());
+    }
+    let sidecar = Sidecar::before(&address.to_string(), &[]).await;
+    let (answer, ()) = tokio::join!(sidecar.get("/", ""), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // Those of the crowd say nothing.
+            let mut asked = [0; 1];
+            if tokio::time::timeout(Duration::from_millis(50), stream.read(&mut asked))
+                .await
+                .is_ok_and(|read| read.is_ok_and(|count| count > 0))
+            {
+                return stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello").await.unwrap();
+            }
+        }
+    });
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+}
+
 /// A tunnel has a connection of its own, of HTTP/1.1, even where the backend would rather speak HTTP/2.
 #[tokio::test]
 async fn w1_a_tunnel_to_a_backend_that_could_speak_http2() {

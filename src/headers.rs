@@ -20,7 +20,7 @@ const HOP_BY_HOP: [HeaderName; 5] = [
 /// Fields that hyper takes without being told; told any number, even this, it makes room on the heap for each message.
 pub const HYPERS_MAX_FIELDS: usize = 100;
 
-/// Removes the fields for which `is_dropped` holds; all others keep their order.
+/// Keeps the fields for which `is_kept` holds, in their order, and removes all others.
 pub fn retain(headers: &mut HeaderMap, is_kept: impl Fn(&HeaderName, &HeaderValue) -> bool) {
     if headers.iter().all(|(name, value)| is_kept(name, value)) {
         return;

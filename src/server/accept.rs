@@ -28,7 +28,7 @@ pub async fn serve(listener: TcpListener, workers: Vec<Worker>, max_connections:
             () = reached(&mut closing, Stage::Closing) => break,
         };
         // A connection that becomes a tunnel keeps its slot, and counts as in flight, for as long as the tunnel lives.
-        let begun = accepted.and_then(|(stream, slot)| match workers.iter().min_by_key(|worker| worker.load()) {
+        let begun = accepted.and_then(|(stream, slot)| match least_busy(&workers) {
             Some(worker) => worker.take(stream, (in_flight.clone(), slot)),
             None => Err(std::io::Error::other("there are no workers")),
         });
@@ -43,6 +43,11 @@ pub async fn serve(listener: TcpListener, workers: Vec<Worker>, max_connections:
         _ = all_gone.recv() => {}
         () = reached(&mut over, Stage::Over) => tracing::warn!(event = "drain_cut", detail = "SLIDECAR_DRAIN is over with requests in flight"),
     }
+}
+
+/// One whose thread has died has the fewest connections of all, and would get every other one to lose.
+fn least_busy(workers: &[Worker]) -> Option<&Worker> {
+    workers.iter().filter(|worker| worker.is_alive()).min_by_key(|worker| worker.load())
 }
 
 /// What every connection inherits. Only slower to notice without.

@@ -1,7 +1,8 @@
 //! One client's connection: which HTTP it speaks, and its requests.
 
 use super::ServerSettings;
-use super::deadline::{Busy, DeadlineIo, Deadlines, Progress, Wire};
+use super::deadline::{DeadlineIo, Deadlines, Wire};
+use super::progress::{Busy, Progress};
 use super::pump::{Pumped, pump};
 use super::socket::Presence;
 use crate::drain::{Drain, Stage, reached};

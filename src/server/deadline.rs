@@ -6,13 +6,12 @@
 //! thousand, ticks once a second. A connection of HTTP/1.1 that was quiet from one tick to the next is *parked*: hyper is
 //! taken apart and gives its buffers back, and only the socket waits on.
 
+use super::progress::{Phase, Progress};
 use crate::session::time::Span;
 use bytes::Bytes;
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,151 +22,6 @@ const TICK: Span = Span::from_secs(1);
 
 /// How long a connection that is closed goes on reading.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// What a connection waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Phase {
-    FirstByte,
-    Head,
-    /// A request is being answered: other clocks rule.
-    Busy,
-    Idle,
-}
-
-/// Shared by a connection's socket and its service.
-#[derive(Clone, Debug)]
-pub struct Progress(Arc<State>);
-
-#[derive(Debug)]
-struct State {
-    phase: AtomicU8,
-    /// Requests being answered; more than one with HTTP/2 only.
-    busy: AtomicUsize,
-    /// Requests so far.
-    begun: AtomicU64,
-    /// HTTP/2: bytes on an idle connection are no head, for there are pings and settings.
-    is_multiplexed: AtomicBool,
-    is_tunnel: AtomicBool,
-    /// Bytes were read, and nobody asked for more since.
-    is_unheard: AtomicBool,
-    /// An answer broke off that an old client could take for whole: only a reset tells it.
-    is_broken: AtomicBool,
-    /// The connection is quiet, and hyper shall let go of the socket without a word.
-    is_parking: AtomicBool,
-}
-
-/// A request in the making: busy until it is dropped.
-#[derive(Debug)]
-pub struct Busy(Option<Progress>);
-
-impl Progress {
-    #[must_use]
-    pub fn new() -> Self {
-        Self(Arc::new(State {
-            phase: AtomicU8::new(Phase::FirstByte as u8),
-            busy: AtomicUsize::new(0),
-            begun: AtomicU64::new(0),
-            is_multiplexed: AtomicBool::new(false),
-            is_tunnel: AtomicBool::new(false),
-            is_unheard: AtomicBool::new(false),
-            is_broken: AtomicBool::new(false),
-            is_parking: AtomicBool::new(false),
-        }))
-    }
-
-    /// HTTP/2 is spoken from here on.
-    pub fn multiplex(&self) {
-        self.0.is_multiplexed.store(true, Ordering::Relaxed);
-        self.set(Phase::Idle);
-    }
-
-    fn is_multiplexed(&self) -> bool {
-        self.0.is_multiplexed.load(Ordering::Relaxed)
-    }
-
-    /// Ends when nothing has been asked for so long.
-    pub async fn idle_for(&self, limit: Span) {
-        let tick = limit.divided_by(4).to_std();
-        let (mut seen, mut quiet) = (self.begun(), 0);
-        while quiet < 4 {
-            tokio::time::sleep(tick).await;
-            let is_quiet = self.busy() == 0 && self.begun() == seen;
-            quiet = if is_quiet { quiet + 1 } else { 0 };
-            seen = self.begun();
-        }
-    }
-
-    /// A head is complete; what is returned goes with the answer to its end.
-    #[must_use]
-    pub fn begin(&self) -> Busy {
-        self.0.begun.fetch_add(1, Ordering::Relaxed);
-        self.0.busy.fetch_add(1, Ordering::Relaxed);
-        // What follows when this one and all others are through.
-        self.set(Phase::Idle);
-        Busy(Some(self.clone()))
-    }
-
-    /// An answer is being made, and nobody listens to the client meanwhile.
-    #[must_use]
-    pub fn is_unheard(&self) -> bool {
-        self.0.is_unheard.load(Ordering::Relaxed) && self.busy() > 0
-    }
-
-    /// Requests that are being answered.
-    #[must_use]
-    pub fn busy(&self) -> usize {
-        self.0.busy.load(Ordering::Relaxed)
-    }
-
-    /// Requests so far on this connection.
-    #[must_use]
-    pub fn begun(&self) -> u64 {
-        self.0.begun.load(Ordering::Relaxed)
-    }
-
-    /// The connection is quiet: whoever serves it should take the socket back.
-    #[must_use]
-    pub fn is_parking(&self) -> bool {
-        self.0.is_parking.load(Ordering::Relaxed)
-    }
-
-    /// The connection ends by a reset.
-    pub fn break_off(&self) {
-        self.0.is_broken.store(true, Ordering::Relaxed);
-    }
-
-    fn set(&self, phase: Phase) {
-        self.0.phase.store(phase as u8, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Phase {
-        // The count decides: with several requests at once, the end of one may cross the beginning of another.
-        if self.busy() > 0 {
-            return Phase::Busy;
-        }
-        let phase = self.0.phase.load(Ordering::Relaxed);
-        [Phase::FirstByte, Phase::Head].into_iter().find(|known| *known as u8 == phase).unwrap_or(Phase::Idle)
-    }
-}
-
-impl Busy {
-    /// The connection became a tunnel: it never waits for a head again, and what comes after our last word is the
-    /// tunnel's to read.
-    pub fn for_good(mut self) {
-        if let Some(progress) = self.0.take() {
-            progress.0.is_tunnel.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        if let Some(progress) = &self.0 {
-            progress.0.busy.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
 
 /// How long each phase may take.
 #[derive(Clone, Copy, Debug)]
@@ -203,6 +57,8 @@ pub struct DeadlineIo<T: Wire> {
     progress: Progress,
     deadlines: Deadlines,
     clock: Option<Clock>,
+    /// How long it may wait as it does now, and how many requests came before.
+    idle: Option<(u64, Instant)>,
     /// There are bytes that the client has not taken, though their answer is made.
     is_writing: bool,
     /// Since when the client takes nothing.
@@ -224,7 +80,7 @@ struct Clock {
 
 impl<T: Wire> DeadlineIo<T> {
     pub fn new(io: T, progress: Progress, deadlines: Deadlines) -> Self {
-        Self { io, replay: Bytes::new(), progress, deadlines, clock: None, is_writing: false, stalled: None, lingering: None }
+        Self { io, replay: Bytes::new(), progress, deadlines, clock: None, idle: None, is_writing: false, stalled: None, lingering: None }
     }
 
     /// Makes bytes that were read already the next ones to be read.
@@ -235,17 +91,26 @@ impl<T: Wire> DeadlineIo<T> {
 
     /// Waits for the next byte or the end, without a buffer. A parked connection has been quiet for a tick already.
     pub async fn readable(&mut self) -> io::Result<()> {
-        self.progress.0.is_parking.store(false, Ordering::Relaxed);
+        self.progress.park(false);
         self.clock = None;
         if !self.replay.is_empty() {
             return Ok(());
         }
-        let limit = match self.progress.get() {
-            Phase::FirstByte => self.deadlines.first_byte,
-            _ => self.deadlines.keepalive.minus(self.deadlines.tick()),
+        let begun = self.progress.begun();
+        let until = match self.idle {
+            // What woke it last time was no request: TLS has messages of its own, and they must not buy time.
+            Some((seen, until)) if seen == begun => until,
+            _ => {
+                let limit = match self.progress.get() {
+                    Phase::FirstByte => self.deadlines.first_byte,
+                    _ => self.deadlines.keepalive.minus(self.deadlines.tick()),
+                };
+                Instant::now() + limit.to_std()
+            }
         };
+        self.idle = Some((begun, until));
         let readable = std::future::poll_fn(|context| self.io.poll_readable(context));
-        tokio::time::timeout(limit.to_std(), readable).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        tokio::time::timeout_at(until, readable).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// What a write came to, with an end to the wait.
@@ -295,7 +160,7 @@ impl<T: Wire> DeadlineIo<T> {
             let next = clock.sleep.deadline() + tick.to_std();
             clock.sleep.as_mut().reset(next.max(Instant::now()));
         }
-        if is_busy || self.is_writing || clock.quiet == 0 || self.progress.0.is_tunnel.load(Ordering::Relaxed) {
+        if is_busy || self.is_writing || clock.quiet == 0 || self.progress.is_tunnel() {
             return false;
         }
         if self.progress.is_multiplexed() {
@@ -303,7 +168,7 @@ impl<T: Wire> DeadlineIo<T> {
             let limit = self.deadlines.keepalive.plus(self.deadlines.keepalive.divided_by(2));
             return u64::from(clock.quiet).saturating_mul(tick.as_millis()) >= limit.as_millis();
         }
-        self.progress.0.is_parking.store(true, Ordering::Relaxed);
+        self.progress.park(true);
         false
     }
 }
@@ -317,7 +182,7 @@ impl Clock {
 
 impl<T: Wire> Drop for DeadlineIo<T> {
     fn drop(&mut self) {
-        if self.progress.0.is_broken.load(Ordering::Relaxed) {
+        if self.progress.is_broken() {
             self.io.reset_on_close();
         }
     }
@@ -330,7 +195,7 @@ impl<T: Wire> AsyncRead for DeadlineIo<T> {
             let rest = self.replay.split_off(count);
             buffer.put_slice(&self.replay);
             self.replay(rest);
-            self.progress.0.is_unheard.store(true, Ordering::Relaxed);
+            self.progress.hear(true);
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
@@ -340,13 +205,13 @@ impl<T: Wire> AsyncRead for DeadlineIo<T> {
                 Phase::Idle => !self.progress.is_multiplexed(),
                 Phase::Head | Phase::Busy => false,
             };
-            self.progress.0.is_unheard.store(buffer.filled().len() > before, Ordering::Relaxed);
+            self.progress.hear(buffer.filled().len() > before);
             if is_head && buffer.filled().len() > before {
                 self.progress.set(Phase::Head);
             }
             return Poll::Ready(read);
         }
-        self.progress.0.is_unheard.store(false, Ordering::Relaxed);
+        self.progress.hear(false);
         // Nothing came: the timer wakes this task if nothing comes in time.
         if self.is_late(context) { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending }
     }
@@ -373,13 +238,13 @@ impl<T: Wire> AsyncWrite for DeadlineIo<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.progress.0.is_broken.load(Ordering::Relaxed) || self.progress.is_parking() {
+        if self.progress.is_broken() || self.progress.is_parking() {
             // A farewell would say that all was sent, or that nothing more will be.
             return Poll::Ready(Ok(()));
         }
         if self.lingering.is_none() {
             ready!(Pin::new(&mut self.io).poll_shutdown(context))?;
-            if self.progress.0.is_tunnel.load(Ordering::Relaxed) {
+            if self.progress.is_tunnel() {
                 return Poll::Ready(Ok(()));
             }
             self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
@@ -477,6 +342,26 @@ mod tests {
         client.write_all(b"x").await.unwrap();
         io.readable().await.unwrap();
         assert_eq!(io.read_u8().await.unwrap(), b'x');
+    }
+
+    /// TLS is readable when it renews its keys, and nothing comes of it.
+    #[tokio::test(start_paused = true)]
+    async fn t4_what_is_no_request_keeps_no_idle_connection() {
+        let (mut client, mut io, progress) = connection();
+        client.write_all(b"G").await.unwrap();
+        io.read_u8().await.unwrap();
+        drop(progress.begin());
+        let start = Instant::now();
+        loop {
+            tokio::select! {
+                readable = io.readable() => break assert_eq!(readable.unwrap_err().kind(), io::ErrorKind::TimedOut),
+                () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            }
+        }
+        assert!((59..=61).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+        drop(progress.begin());
+        let request = tokio::time::timeout(Duration::from_secs(50), io.readable()).await;
+        assert!(request.is_err(), "a request begins the time anew");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,11 +1,12 @@
 //! The clients' sockets: accept, TLS, which HTTP is spoken, deadlines, and a stop that loses nobody.
 //!
 //! In reading order: `accept` (from a listening socket to connections), `workers` (who talks to them), `connection` (from
-//! a socket to answered requests), `deadline`, `pump` and `socket` (what hyper lets wait for ever), `tls` (certificates).
+//! a socket to answered requests), `progress`, `deadline`, `pump` and `socket` (what hyper lets wait for ever), `tls` (certificates).
 
 mod accept;
 mod connection;
 mod deadline;
+mod progress;
 mod pump;
 mod socket;
 mod tls;

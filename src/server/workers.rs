@@ -66,6 +66,12 @@ impl Worker {
         self.load.load(Ordering::Relaxed)
     }
 
+    /// Whether its thread is there.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.inbox.as_ref().is_none_or(|inbox| !inbox.is_closed())
+    }
+
     /// Gives it a connection. `also` is kept for as long as that lives, or the tunnel that it becomes.
     pub fn take(&self, stream: TcpStream, also: impl Send + Sync + 'static) -> std::io::Result<()> {
         self.load.fetch_add(1, Ordering::Relaxed);

@@ -20,5 +20,6 @@ mod smuggling;
 mod streams;
 mod tls;
 mod upstreams;
+mod vectors;
 mod verifiers;
 mod workers;

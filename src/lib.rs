@@ -38,8 +38,9 @@
 //!  5  server  admin    connections; health
 //!  4  proxy            one request
 //!  3  endpoints  upstream      our own answers │ the backend
-//!  2  clock  drain  headers  memory  metrics  telemetry     time, stages of a stop, header fields, what the process
-//!                                                        remembers, numbers, logs and the line of each request
+//!  2  clock  drain  headers  live  memory  metrics  telemetry     time, stages of a stop, header fields, the current
+//!                                                        generation of keys and clocks, what the process remembers,
+//!                                                        numbers, logs and the line of each request
 //!  1  session          THE RULES: bytes, values and `now` in, decisions out
 //! ```
 //!
@@ -54,6 +55,7 @@ pub mod config;
 pub mod drain;
 pub mod endpoints;
 pub mod headers;
+pub mod live;
 pub mod memory;
 pub mod metrics;
 pub mod proxy;

@@ -17,6 +17,8 @@ pub struct Metrics {
     routes: Mutex<HashSet<String>>,
     signatures: IntCounter,
     streams_outliving_session: IntGauge,
+    generation: IntGauge,
+    reloads: [IntCounter; 2],
 }
 
 impl Default for Metrics {
@@ -40,13 +42,18 @@ impl Metrics {
         let signatures = IntCounter::new("slidecar_signatures_total", "Signatures made; a burst of one session's requests shares one")?;
         let streams_outliving_session =
             IntGauge::new("slidecar_streams_outliving_session", "WebSockets and event streams that are open though their session is over")?;
+        let generation = IntGauge::new("slidecar_generation", "Which set of keys, clocks and certificate is in use; the first is 1")?;
+        let reloads = IntCounterVec::new(Opts::new("slidecar_reloads_total", "Changed files that were taken up, or refused"), &["result"])?;
+        registry.register(Box::new(generation.clone()))?;
+        registry.register(Box::new(reloads.clone()))?;
+        let reloads = [reloads.get_metric_with_label_values(&["failed"])?, reloads.get_metric_with_label_values(&["ok"])?];
         registry.register(Box::new(decisions.clone()))?;
         registry.register(Box::new(renewals.clone()))?;
         registry.register(Box::new(signatures.clone()))?;
         registry.register(Box::new(streams_outliving_session.clone()))?;
         let counter = |outcome: Outcome| Ok((outcome, decisions.get_metric_with_label_values(&[outcome.decision(), outcome.reason()])?));
         let decisions = Outcome::all().into_iter().map(counter).collect::<Result<_, prometheus::Error>>()?;
-        Ok(Self { registry, decisions, renewals, routes: Mutex::default(), signatures, streams_outliving_session })
+        Ok(Self { registry, decisions, renewals, routes: Mutex::default(), signatures, streams_outliving_session, generation, reloads })
     }
 
     pub fn decided(&self, outcome: Outcome) {
@@ -79,6 +86,15 @@ impl Metrics {
 
     pub fn streams_outliving_session(&self, count: usize) {
         self.streams_outliving_session.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub fn generation(&self, number: u64) {
+        self.generation.set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    /// Files had changed, and were taken up or not.
+    pub fn reloaded(&self, well: bool) {
+        self.reloads[usize::from(well)].inc();
     }
 
     /// The Prometheus text.

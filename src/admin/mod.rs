@@ -4,6 +4,7 @@
 //! for that has a readiness of its own; `/startupz` that it has begun. `/readyz?verbose` names what is not ready.
 
 use crate::drain::{Drain, Stage};
+use crate::live::Live;
 use crate::metrics::Metrics;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -19,57 +20,83 @@ use tokio::net::TcpListener;
 /// Probes are quick and few; whoever is slow here is no probe.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves for ever; the caller ends it last, so that probes are answered to the end.
-pub async fn serve(listener: TcpListener, drain: Drain, metrics: Arc<Metrics>) -> Infallible {
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(event = "admin_accept_failed", error = %error);
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let (drain, metrics) = (drain.clone(), Arc::clone(&metrics));
-        tokio::spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&request, drain.stage(), &metrics);
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let serving = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = serving.await {
-                tracing::debug!(event = "admin_connection_ended", error = %error);
-            }
-        });
-    }
+/// What there is to tell.
+#[derive(Clone)]
+pub struct Admin {
+    pub drain: Drain,
+    pub metrics: Arc<Metrics>,
+    pub live: Arc<Live>,
 }
 
-fn answer(request: &Request<Incoming>, stage: Stage, metrics: &Metrics) -> Response<Full<Bytes>> {
-    let is_verbose =
-        request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
-    let text = |status: StatusCode, text: &'static str| (status, Full::from(text));
-    let (status, body) = match request.uri().path() {
-        _ if !matches!(*request.method(), Method::GET | Method::HEAD) => text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n"),
-        "/livez" | "/startupz" => text(StatusCode::OK, "ok\n"),
-        "/readyz" => match (stage, is_verbose) {
-            (Stage::Serving, false) => text(StatusCode::OK, "ok\n"),
-            (Stage::Serving, true) => text(StatusCode::OK, "[+] serving\nready\n"),
-            (_, false) => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-            (_, true) => text(StatusCode::SERVICE_UNAVAILABLE, "[-] stopping: asked to by a signal\nnot ready\n"),
-        },
-        "/metrics" => (StatusCode::OK, Full::from(metrics.render())),
-        _ => text(StatusCode::NOT_FOUND, "not found; there are /livez, /readyz, /startupz and /metrics\n"),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+impl Admin {
+    /// Serves for ever; the caller ends it last, so that probes are answered to the end.
+    pub async fn serve(self, listener: TcpListener) -> Infallible {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(event = "admin_accept_failed", error = %error);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let admin = self.clone();
+            tokio::spawn(async move {
+                let service = service_fn(|request: Request<Incoming>| {
+                    let answer = admin.answer(&request);
+                    async move { Ok::<_, Infallible>(answer) }
+                });
+                let serving = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), service);
+                if let Err(error) = serving.await {
+                    tracing::debug!(event = "admin_connection_ended", error = %error);
+                }
+            });
+        }
     }
-    response
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let is_verbose =
+            request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")));
+        let text = |status: StatusCode, text: &'static str| (status, Full::from(text));
+        let (status, body) = match request.uri().path() {
+            _ if !matches!(*request.method(), Method::GET | Method::HEAD) => text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n"),
+            "/livez" | "/startupz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => {
+                let (is_ready, report) = self.readiness();
+                let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                let short = if is_ready { "ok\n" } else { "not ready\n" };
+                (status, if is_verbose { Full::from(report) } else { Full::from(short) })
+            }
+            "/metrics" => (StatusCode::OK, Full::from(self.metrics.render())),
+            _ => text(StatusCode::NOT_FOUND, "not found; there are /livez, /readyz, /startupz and /metrics\n"),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response
+    }
+
+    /// Whether traffic should come, and a line for each thing that decides it or that an operator should know.
+    fn readiness(&self) -> (bool, String) {
+        let is_serving = self.drain.stage() == Stage::Serving;
+        let mut report = String::from(if is_serving { "[+] serving\n" } else { "[-] stopping: asked to by a signal\n" });
+        let generation = self.live.current().number;
+        match self.live.complaint() {
+            None => report += &format!("[+] settings: generation {generation}\n"),
+            // It still serves as well as before.
+            Some(complaint) => {
+                report += &format!("[!] settings: generation {generation} goes on, for the changed files were refused: {complaint}\n")
+            }
+        }
+        report += if is_serving { "ready\n" } else { "not ready\n" };
+        (is_serving, report)
+    }
 }

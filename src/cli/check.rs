@@ -1,6 +1,7 @@
 //! `slidecar check`: what is set, where it comes from, what is doubtful, and the clocks on one timeline.
 
 use super::{Exit, run, timeline};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::table::{Default, Group};
 use crate::config::vars::{Entry, Source, Vars};
 use crate::config::{self, Config};
@@ -28,7 +29,7 @@ pub fn describe(config: &Config) -> String {
         }
         out.push('\n');
     }
-    let policy = &config.proxy.rules.policy;
+    let policy = &config.rules.policy;
     let _ = writeln!(out, "The clocks, policy version {}", policy.version());
     out.push_str(&timeline::draw(policy, Class::Standard));
     if policy.clocks(Class::Demo) != policy.clocks(Class::Standard) {
@@ -36,13 +37,15 @@ pub fn describe(config: &Config) -> String {
         out.push_str(&timeline::draw(policy, Class::Demo));
     }
     out.push('\n');
-    for warning in &config.warnings {
+    let doubt = config::doubts(&config.rules, SystemClock.now().second());
+    let warnings: Vec<_> = config.warnings.iter().chain(&doubt).collect();
+    for warning in &warnings {
         let _ = writeln!(out, "warning: {warning}");
     }
     let _ = writeln!(
         out,
         "{}",
-        match config.warnings.len() {
+        match warnings.len() {
             0 => "The settings hold.".to_owned(),
             1 => "The settings hold, with 1 warning.".to_owned(),
             count => format!("The settings hold, with {count} warnings."),

@@ -2,12 +2,10 @@
 
 use super::Exit;
 use super::shutdown::Signals;
-use crate::app::App;
-use crate::clock::SystemClock;
+use crate::app::{self, App};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::vars::Vars;
 use crate::config::{self, Config, Rejected};
-use crate::session::policy::Class;
-use crate::session::time::Span;
 use crate::telemetry;
 use std::sync::Arc;
 
@@ -20,7 +18,8 @@ pub fn run(vars: &dyn Vars) -> Exit {
         eprintln!("slidecar: cannot log: {error}");
         return Exit::Failure;
     }
-    for warning in &config.warnings {
+    let doubt = config::doubts(&config.rules, SystemClock.now().second());
+    for warning in config.warnings.iter().chain(&doubt) {
         tracing::warn!(event = "setting_warning", detail = warning);
     }
     let runtime = match runtime() {
@@ -73,7 +72,7 @@ async fn serve(config: &Config) -> Exit {
         eprintln!("slidecar: the listening socket is gone");
         return Exit::Failure;
     };
-    state_the_clocks(config);
+    app::state_the_clocks(&config.rules.policy);
     tracing::info!(
         event = "listening",
         address = %address,
@@ -86,23 +85,4 @@ async fn serve(config: &Config) -> Exit {
     app.run(signals.asked_to_stop()).await;
     hangups.abort();
     Exit::Ok
-}
-
-/// Rule S8: one line with every effective clock.
-fn state_the_clocks(config: &Config) {
-    let policy = &config.proxy.rules.policy;
-    let (standard, demo) = (policy.clocks(Class::Standard), policy.clocks(Class::Demo));
-    tracing::info!(
-        event = "policy",
-        version = policy.version(),
-        ttl_ms = standard.ttl.as_millis(),
-        refresh_threshold_ms = standard.threshold.as_millis(),
-        heartbeat_ms = standard.heartbeat.as_millis(),
-        demo_ttl_ms = demo.ttl.as_millis(),
-        demo_refresh_threshold_ms = demo.threshold.as_millis(),
-        demo_heartbeat_ms = demo.heartbeat.as_millis(),
-        timeout_buffer_ms = policy.buffer().as_millis(),
-        absolute_timeout_ms = policy.absolute().map(Span::as_millis),
-        idle_promise_ms = standard.threshold.as_millis(),
-    );
 }

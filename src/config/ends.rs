@@ -2,8 +2,9 @@
 
 use super::table;
 use super::vars::Reader;
-use crate::server::{Certificates, Pem};
+use crate::server::server_config;
 use crate::upstream::Target;
+use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,7 +16,7 @@ pub struct Ends {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     /// Present where clients speak TLS.
-    pub certificates: Option<Arc<Certificates>>,
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// Reads and compares the addresses. The backend's own comes beside, for its limits are read elsewhere.
@@ -40,8 +41,8 @@ pub fn read(r: &mut Reader<'_>) -> (Option<Ends>, Option<Target>) {
         );
     }
     let before = r.problems.len();
-    let certificates = certificates(r);
-    let ends = (|| Some(Ends { listen: listen?, admin_listen: admin_listen?, certificates }))();
+    let tls = tls(r);
+    let ends = (|| Some(Ends { listen: listen?, admin_listen: admin_listen?, tls }))();
     (ends.filter(|_| r.problems.len() == before), target)
 }
 
@@ -64,10 +65,10 @@ pub fn extra_roots(r: &mut Reader<'_>, target: Option<&Target>, warnings: &mut V
     }
 }
 
-fn certificates(r: &mut Reader<'_>) -> Option<Arc<Certificates>> {
+fn tls(r: &mut Reader<'_>) -> Option<Arc<ServerConfig>> {
     let (chain_name, key_name) = (table::SLIDECAR_TLS_CERT.about.name, table::SLIDECAR_TLS_KEY.about.name);
     let before = r.problems.len();
-    let (chain, key): (Option<Pem>, Option<Pem>) = (r.pem(&table::SLIDECAR_TLS_CERT), r.pem(&table::SLIDECAR_TLS_KEY));
+    let (chain, key) = (r.secret(&table::SLIDECAR_TLS_CERT, false), r.secret(&table::SLIDECAR_TLS_KEY, false));
     if r.problems.len() > before {
         return None;
     }
@@ -81,13 +82,9 @@ fn certificates(r: &mut Reader<'_>) -> Option<Arc<Certificates>> {
             r.problem(chain_name, None, format!("not set, but {key_name} is: give the certificate chain"));
             None
         }
-        (Some(chain), Some(key)) => match Certificates::load(chain, key) {
-            Ok(certificates) => Some(Arc::new(certificates)),
-            Err(problem) => {
-                r.problem(if problem.is_key { key_name } else { chain_name }, None, problem.remedy);
-                None
-            }
-        },
+        (Some(chain), Some(key)) => server_config(chain.expose(), key.expose())
+            .map_err(|problem| r.problem(if problem.is_key { key_name } else { chain_name }, None, problem.remedy))
+            .ok(),
     }
 }
 

@@ -4,6 +4,8 @@
 //! problem is found before any is reported, and a value that is present but bad never falls back to a default.
 
 mod ends;
+mod files;
+mod keys;
 mod limits;
 pub mod parse;
 pub mod table;
@@ -12,20 +14,26 @@ pub mod vars;
 
 use crate::endpoints::EndpointSettings;
 use crate::proxy::{Mode, ProxySettings};
-use crate::session::keys::{Algorithm, Key, KeyProblem, KeyRing, PairProblem, PemProblem, Secret, weakness};
 use crate::session::paths::PathRules;
 use crate::session::policy::{Class, PolicySettings, SessionPolicy};
 use crate::session::token::TokenRules;
 use crate::session::{CookieRules, Rules};
 use crate::telemetry::LogSettings;
 use ends::Ends;
+use files::Files;
+pub use files::Fingerprint;
+pub use keys::doubts;
 use limits::Limits;
 use std::sync::Arc;
 use vars::{Entry, Problem, Reader, Vars};
 
+/// So often files are read that move meanwhile, before it is given up.
+const READS: usize = 10;
+
 /// Everything that was set, in the types of those who use it.
 #[derive(Debug)]
 pub struct Config {
+    pub rules: Arc<Rules>,
     pub proxy: ProxySettings,
     pub limits: Limits,
     pub ends: Ends,
@@ -34,6 +42,8 @@ pub struct Config {
     /// Every setting with its value and source.
     pub entries: Vec<Entry>,
     pub warnings: Vec<String>,
+    /// Where it was read from, and what stood in the files: what they hold may change while the program runs.
+    pub source: Source,
 }
 
 /// Settings that do not hold: what is wrong, and the names that nobody reads, for a mistyped one may explain it.
@@ -43,9 +53,44 @@ pub struct Rejected {
     pub unknown: Vec<String>,
 }
 
-/// Reads and checks everything; answers all problems at once (rule S1).
+/// Where settings come from.
+#[derive(Clone)]
+pub struct Source {
+    vars: Arc<dyn Vars>,
+    pub files: Fingerprint,
+    /// Files appear whole; others may be seen half written.
+    pub files_are_swapped: bool,
+}
+
+impl Source {
+    /// The settings as they stand now.
+    pub fn load_again(&self) -> Result<Config, Rejected> {
+        load(&*self.vars)
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+/// Reads and checks everything; answers all problems at once (rule S1). Files that move while they are read are read again,
+/// so that what is taken up stood there together.
 pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
-    let mut reader = Reader::new(vars);
+    for _ in 0..READS {
+        let files = Files::default();
+        let loaded = load_once(vars, &files);
+        if !files.is_torn() {
+            return loaded;
+        }
+    }
+    let remedy = "the files of the settings change while they are read; write them elsewhere and move them into place".to_owned();
+    Err(Rejected { problems: vec![Problem { setting: "NAME_FILE".to_owned(), value: None, remedy }], unknown: Vec::new() })
+}
+
+fn load_once(vars: &dyn Vars, files: &Files) -> Result<Config, Rejected> {
+    let mut reader = Reader::new(vars, files);
     let mut warnings = Vec::new();
     let rules = rules(&mut reader, &mut warnings);
     let r = &mut reader;
@@ -70,8 +115,8 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
     }
     let config = (|| {
         Some(Config {
+            rules: Arc::new(rules?),
             proxy: ProxySettings {
-                rules: Arc::new(rules?),
                 mode: mode?,
                 endpoints: endpoints?,
                 gate: limits.as_ref()?.gate,
@@ -84,6 +129,7 @@ pub fn load(vars: &dyn Vars) -> Result<Config, Rejected> {
             log: LogSettings { level: level?, format: format? },
             entries: std::mem::take(&mut reader.entries),
             warnings,
+            source: Source { vars: vars.kept(), files: files.fingerprint(), files_are_swapped: files.are_swapped() },
         })
     })();
     match config {
@@ -107,7 +153,7 @@ fn derived(rules: &Rules, workers: usize) -> [(&'static str, String); 4] {
 fn rules(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<Rules> {
     let r = reader;
     let policy = policy(r, warnings);
-    let keys = keys(r, warnings);
+    let keys = keys::read(r, warnings);
     let token = TokenRules {
         issuer: r.get(&table::JWT_ISSUER),
         audience: r.get(&table::JWT_AUDIENCE),
@@ -139,6 +185,7 @@ fn rules(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<Rules> {
 
 fn policy(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<SessionPolicy> {
     let before = r.problems.len();
+    policy_dir(r, warnings);
     let ttl = r.get(&table::JWT_EXPIRES_IN);
     let demo_ttl = r.get(&table::JWT_DEMO_EXPIRES_IN);
     let threshold = r.get(&table::SESSION_REFRESH_THRESHOLD);
@@ -162,71 +209,25 @@ fn policy(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<SessionPolic
     }
 }
 
-fn keys(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<KeyRing> {
-    let algorithm = r.get(&table::JWT_ALGORITHM);
-    let allow_weak = r.get(&table::JWT_ALLOW_WEAK_SECRET);
-    let id = r.get(&table::JWT_KEY_ID);
-    let is_hmac = algorithm.map(Algorithm::is_hmac);
-    let secret = r.secret(&table::JWT_SECRET, is_hmac == Some(true));
-    let private = r.secret(&table::JWT_PRIVATE_KEY, is_hmac == Some(false));
-    let public = r.secret(&table::JWT_PUBLIC_KEY, false);
-    let (algorithm, allow_weak) = (algorithm?, allow_weak?);
-    // A key of another kind is half of a migration, and nobody knows which half is meant.
-    let strays = [("JWT_SECRET", secret.is_some() && !algorithm.is_hmac()), ("JWT_PRIVATE_KEY", private.is_some() && algorithm.is_hmac())];
-    for (name, _) in strays.into_iter().filter(|(_, is_stray)| *is_stray) {
-        r.problem(name, None, format!("is set, but JWT_ALGORITHM={} has no use for it; remove one of the two", algorithm.name()));
-    }
-    let key = if algorithm.is_hmac() {
-        hmac_key(r, warnings, algorithm, &secret?, allow_weak, id)
-    } else {
-        pair(r, algorithm, &private?, public.as_ref(), id)
-    };
-    key.map(|key| KeyRing::new(key, None))
-}
-
-fn hmac_key(
-    r: &mut Reader<'_>,
-    warnings: &mut Vec<String>,
-    algorithm: Algorithm,
-    secret: &Secret,
-    allow_weak: bool,
-    id: Option<String>,
-) -> Option<Key> {
-    match weakness(algorithm, secret) {
-        None => {}
-        Some(problem) if allow_weak && problem != KeyProblem::Empty => {
-            warnings.push(format!("JWT_SECRET {problem} (accepted because of JWT_ALLOW_WEAK_SECRET=true)"));
+/// Looks into `SESSION_POLICY_DIR`, if there is one.
+fn policy_dir(r: &mut Reader<'_>, warnings: &mut Vec<String>) {
+    let about = &table::SESSION_POLICY_DIR.about;
+    let Some(folder) = r.get(&table::SESSION_POLICY_DIR) else { return };
+    let names = match r.look_for_clocks_in(&folder) {
+        Ok(names) => names,
+        Err(error) => {
+            let remedy = format!("cannot be read: {error}; mount a ConfigMap there, with one file for each clock");
+            return r.problem(about.name, Some(folder.display().to_string()), remedy);
         }
-        Some(problem) => {
-            r.problem("JWT_SECRET", None, format!("{problem}; if the backend cannot change, JWT_ALLOW_WEAK_SECRET=true accepts it"));
-            return None;
-        }
-    }
-    let edges = [secret.expose().first(), secret.expose().last()];
-    if edges.into_iter().flatten().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
-        warnings.push(
-            "JWT_SECRET begins or ends with a blank or a line break; if the backend's key does not, no session will verify (of a file, one trailing newline is left out)".to_owned(),
-        );
-    }
-    Key::hmac(algorithm, secret, id).map_err(|problem| r.problem("JWT_SECRET", None, problem.to_string())).ok()
-}
-
-fn pair(r: &mut Reader<'_>, algorithm: Algorithm, private: &Secret, public: Option<&Secret>, id: Option<String>) -> Option<Key> {
-    let problem = match Key::pair(algorithm, private, public.map(Secret::expose), id) {
-        Ok(key) => return Some(key),
-        Err(problem) => problem,
     };
-    match problem {
-        PairProblem::Private(PemProblem(remedy)) => r.problem("JWT_PRIVATE_KEY", None, remedy),
-        PairProblem::Public(PemProblem(remedy)) => r.problem("JWT_PUBLIC_KEY", None, remedy),
-        PairProblem::NoPair => r.problem(
-            "JWT_PUBLIC_KEY",
-            None,
-            "is not the public key of JWT_PRIVATE_KEY; write it with openssl pkey -pubout, or leave it out".to_owned(),
-        ),
-        PairProblem::SelfTest => r.problem("JWT_PRIVATE_KEY", None, "does not verify what it signs".to_owned()),
+    let is_clock = |name: &String| table::ALL.iter().any(|about| about.is_clock() && about.name == *name);
+    let (clocks, others): (Vec<_>, Vec<_>) = names.into_iter().partition(is_clock);
+    if clocks.is_empty() {
+        warnings.push(format!("{}={} holds none of the clocks", about.name, folder.display()));
     }
-    None
+    for name in others {
+        warnings.push(format!("{}={} holds {name}, which is no clock and is ignored", about.name, folder.display()));
+    }
 }
 
 /// Rule S5: what a name promises, its attributes must keep, or browsers drop the cookie.

@@ -8,12 +8,13 @@ use crate::session::keys::{Algorithm, Secret};
 use crate::session::login::LoginUrl;
 use crate::session::paths::Prefix;
 use crate::session::set_cookie::SetCookie;
-use crate::session::time::Span;
+use crate::session::time::{Span, UnixSeconds};
 use crate::session::token::{ClaimRule, IatMode};
 use crate::telemetry::LogFormat;
 use crate::upstream::Target;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 pub fn duration(text: &str) -> Result<Span, String> {
     duration::parse(text).map_err(|error| error.to_string())
@@ -25,6 +26,16 @@ pub fn duration_or_off(text: &str) -> Result<Option<Span>, String> {
         "0" => Err("write off, or a duration above zero".to_owned()),
         _ => duration(text).map(Some),
     }
+}
+
+/// RFC 3339, in whole seconds.
+pub fn moment(text: &str) -> Result<UnixSeconds, String> {
+    let moment = text.trim().parse::<jiff::Timestamp>().map(|moment| UnixSeconds::new(moment.as_second()));
+    moment.map_err(|_| "write a moment of RFC 3339, such as 2027-01-31T00:00:00Z".to_owned())
+}
+
+pub fn path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
 }
 
 pub fn secret(text: &str) -> Result<Secret, String> {

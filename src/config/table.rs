@@ -8,11 +8,12 @@ use crate::session::attributes::Attributes;
 use crate::session::keys::{Algorithm, Secret};
 use crate::session::login::LoginUrl;
 use crate::session::paths::Prefix;
-use crate::session::time::Span;
+use crate::session::time::{Span, UnixSeconds};
 use crate::session::token::{ClaimRule, IatMode};
 use crate::telemetry::LogFormat;
 use crate::upstream::Target;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// One setting: how people know it, and how its text becomes a value.
 pub struct Setting<T: 'static> {
@@ -26,8 +27,12 @@ pub struct About {
     pub name: &'static str,
     pub group: Group,
     pub default: Default,
-    /// Its value is never shown; it can be given as a file by `NAME_FILE`. Holds for PEM texts too, which are no secrets all.
+    /// Its value is never shown. Holds for PEM texts too, which are no secrets all.
     pub secret: bool,
+    /// It can be given as a file by `NAME_FILE`, which is looked at again while the program runs.
+    pub file: bool,
+    /// That file need not be there: it comes and goes with a rotation.
+    pub may_be_missing: bool,
     pub meaning: &'static str,
 }
 
@@ -53,6 +58,14 @@ pub enum Default {
     Required,
 }
 
+impl About {
+    /// One of the settings that may stand in `SESSION_POLICY_DIR`.
+    #[must_use]
+    pub fn is_clock(&self) -> bool {
+        self.group == Group::Policy && self.name != SESSION_POLICY_DIR.about.name
+    }
+}
+
 impl Group {
     pub const ALL: [Self; 5] = [Self::Policy, Self::Token, Self::Cookie, Self::Proxy, Self::Limits];
 
@@ -72,7 +85,7 @@ macro_rules! settings {
     ($($group:ident { $($name:ident: $type:ty = $default:expr, $parse:expr, $secret:ident, $meaning:literal;)+ })+) => {
         $($(
             pub static $name: Setting<$type> = Setting {
-                about: About { name: stringify!($name), group: Group::$group, default: $default, secret: settings!(@$secret), meaning: $meaning },
+                about: About { name: stringify!($name), group: Group::$group, default: $default, secret: settings!(@secret $secret), file: settings!(@file $secret), may_be_missing: settings!(@missing $secret), meaning: $meaning },
                 parse: $parse,
             };
         )+)+
@@ -80,8 +93,14 @@ macro_rules! settings {
         /// All settings, in the order in which people should read them.
         pub static ALL: &[&About] = &[$($(&$name.about),+),+];
     };
-    (@plain) => { false };
-    (@secret) => { true };
+    (@secret secret) => { true };
+    (@secret passing_secret) => { true };
+    (@secret $other:ident) => { false };
+    (@file plain) => { false };
+    (@file $other:ident) => { true };
+    (@missing passing_secret) => { true };
+    (@missing passing_file) => { true };
+    (@missing $other:ident) => { false };
 }
 
 settings! {
@@ -92,13 +111,18 @@ settings! {
         SESSION_HEARTBEAT_INTERVAL: Span = Default::Derived("10m, or half of the threshold if smaller"), parse::duration, plain, "how often the browser reports a person at work";
         SESSION_TIMEOUT_BUFFER: Span = Default::Text("5m"), parse::duration, plain, "grace of the browser timer beyond the TTL";
         SESSION_ABSOLUTE_TIMEOUT: Span = Default::Off, parse::duration, plain, "no session outlives this, however active";
+        SESSION_POLICY_DIR: PathBuf = Default::Off, parse::path, plain, "a folder with one file for each of the names above (a mounted ConfigMap), looked at again while running";
     }
     Token {
         JWT_SECRET: Secret = Default::Off, parse::secret, secret, "HMAC key of HS256, HS384 and HS512, the one that the backend signs its session tokens with";
         JWT_ALGORITHM: Algorithm = Default::Text("HS256"), parse::algorithm, plain, "HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA; exactly one";
         JWT_PRIVATE_KEY: Secret = Default::Off, parse::secret, secret, "private key of the other algorithms, the one that the backend signs with; PEM";
         JWT_PUBLIC_KEY: Secret = Default::Off, parse::secret, secret, "its public key, PEM; may be left out";
-        JWT_KEY_ID: String = Default::Off, parse::text, plain, "kid of the key";
+        JWT_KEY_ID: String = Default::Off, parse::text, file, "kid of the key";
+        JWT_PREVIOUS_SECRET: Secret = Default::Off, parse::secret, passing_secret, "the other HMAC key of a rotation, which verifies and never signs; its file may be missing while there is none";
+        JWT_PREVIOUS_PUBLIC_KEY: Secret = Default::Off, parse::secret, passing_secret, "the same for the other algorithms, PEM";
+        JWT_PREVIOUS_KEY_ID: String = Default::Off, parse::text, passing_file, "its kid";
+        JWT_PREVIOUS_UNTIL: UnixSeconds = Default::Off, parse::moment, passing_file, "when it ends to verify, such as 2027-01-31T00:00:00Z; needed with it, and best one TTL after the last token that it signed";
         JWT_ISSUER: String = Default::Off, parse::text, plain, "if set, a session token must carry it as iss";
         JWT_AUDIENCE: String = Default::Off, parse::text, plain, "if set, a session token must carry it in aud";
         JWT_DEMO_CLAIM: ClaimRule = Default::Off, parse::demo_claim, plain, "name=value that marks a demo token, such as role=demo";

@@ -14,7 +14,7 @@ pub fn warnings(names: &[String], vars: &dyn Vars) -> Vec<String> {
 }
 
 fn known_names() -> impl Iterator<Item = String> {
-    let files = ALL.iter().filter(|about| about.secret).map(|about| format!("{}_FILE", about.name));
+    let files = ALL.iter().filter(|about| about.file).map(|about| format!("{}_FILE", about.name));
     ALL.iter().map(|about: &&About| about.name.to_owned()).chain(files)
 }
 

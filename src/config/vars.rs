@@ -1,19 +1,21 @@
 //! Where settings' texts come from, and what was wrong with them.
 
-use super::table::{About, Default, Setting};
-use crate::server::Pem;
+use super::files::Files;
+use super::table::{About, Default, Group, Setting};
+use crate::session::duration;
 use crate::session::keys::Secret;
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
-
-/// Files that hold one setting are small; a larger one is a mistake in a mount.
-const LARGEST_FILE: usize = 64 * 1024;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The environment: a map in tests, the process's own in production.
-pub trait Vars {
+pub trait Vars: Send + Sync {
     fn get(&self, name: &str) -> Option<OsString>;
     fn names(&self) -> Vec<String>;
+    /// The same, for as long as the program runs.
+    fn kept(&self) -> Arc<dyn Vars>;
 }
 
 /// The process's environment.
@@ -30,6 +32,10 @@ impl Vars for ProcessVars {
     fn names(&self) -> Vec<String> {
         std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
     }
+
+    fn kept(&self) -> Arc<dyn Vars> {
+        Arc::new(*self)
+    }
 }
 
 impl Vars for HashMap<String, String> {
@@ -39,6 +45,10 @@ impl Vars for HashMap<String, String> {
 
     fn names(&self) -> Vec<String> {
         self.keys().cloned().collect()
+    }
+
+    fn kept(&self) -> Arc<dyn Vars> {
+        Arc::new(self.clone())
     }
 }
 
@@ -81,13 +91,22 @@ pub struct Entry {
 /// Reads settings one by one and remembers every problem and every source.
 pub struct Reader<'a> {
     vars: &'a dyn Vars,
+    files: &'a Files,
+    /// Where the clocks may stand too (`SESSION_POLICY_DIR`).
+    policy_dir: Option<PathBuf>,
     pub problems: Vec<Problem>,
     pub entries: Vec<Entry>,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(vars: &'a dyn Vars) -> Self {
-        Self { vars, problems: Vec::new(), entries: Vec::new() }
+    pub fn new(vars: &'a dyn Vars, files: &'a Files) -> Self {
+        Self { vars, files, policy_dir: None, problems: Vec::new(), entries: Vec::new() }
+    }
+
+    /// From here on, clocks may also stand in this folder, one file for each; answers the names that it holds.
+    pub fn look_for_clocks_in(&mut self, folder: &Path) -> io::Result<Vec<String>> {
+        self.policy_dir = Some(folder.to_owned());
+        self.files.names(folder)
     }
 
     /// The value that holds: set, or by default. `None` without either, and for a bad value, which is a problem noted.
@@ -139,7 +158,7 @@ impl<'a> Reader<'a> {
             Ok(None) => {
                 self.entries.push(Entry { about, shown: None, source: Source::Default });
                 if required {
-                    self.problem(about.name, None, format!("not set, nor is {}_FILE; it is the {}", about.name, about.meaning));
+                    self.problem(about.name, None, format!("not set, nor is {}; it is the {}", file_name(about.name), about.meaning));
                 }
                 None
             }
@@ -150,14 +169,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A PEM text, or the file that holds it.
-    pub fn pem(&mut self, setting: &'static Setting<Secret>) -> Option<Pem> {
-        let text = self.secret(setting, false)?;
-        let source = self.entries.last().map(|entry| entry.source.clone());
-        Some(match source {
-            Some(Source::File(path)) => Pem::File(path),
-            _ => Pem::Text(text.expose().to_vec()),
-        })
+    /// The file that is named for a setting and is not there, where that may be.
+    pub fn missing_file(&self, setting: &'static Setting<Secret>) -> Option<PathBuf> {
+        let path = self.vars.get(&file_name(setting.about.name)).map(PathBuf::from).filter(|_| setting.about.may_be_missing)?;
+        self.files.read(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound).then_some(path)
     }
 
     /// Fills in what was derived, once it is known.
@@ -174,42 +189,88 @@ impl<'a> Reader<'a> {
     fn raw(&self, about: &About) -> Result<Option<(Vec<u8>, Source)>, Problem> {
         let problem = |setting: &str, remedy: String| Problem { setting: setting.to_owned(), value: None, remedy };
         let own = self.vars.get(about.name);
-        let file_name = format!("{}_FILE", about.name);
-        let file = if about.secret { self.vars.get(&file_name) } else { None };
+        let file_name = file_name(about.name);
+        let file = if about.file { self.vars.get(&file_name) } else { None };
         let (bytes, source) = match (own, file) {
             (Some(_), Some(_)) => {
                 return Err(problem(about.name, format!("is set, and so is {file_name}; set only one of them")));
             }
-            (Some(value), None) => (value.into_encoded_bytes(), Source::Environment),
+            (Some(value), None) => self.unless_two_clocks(about, value.into_encoded_bytes())?,
             (None, Some(path)) if path.is_empty() => {
                 return Err(problem(&file_name, "is set but empty; give it a value or leave it out".to_owned()));
             }
             (None, Some(path)) => {
                 let path = PathBuf::from(path);
-                let mut bytes = std::fs::read(&path).map_err(|error| Problem {
-                    setting: file_name.clone(),
-                    value: Some(path.display().to_string()),
-                    remedy: format!("cannot be read: {error}"),
-                })?;
-                if bytes.len() > LARGEST_FILE {
-                    return Err(problem(&file_name, format!("names a file of more than {LARGEST_FILE} bytes; it should hold one value")));
+                match self.file(&file_name, &path)? {
+                    Some(bytes) => (bytes, Source::File(path)),
+                    None if about.may_be_missing => return Ok(None),
+                    None => return Err(unreadable(&file_name, &path, &io::ErrorKind::NotFound.into())),
                 }
-                // Editors and `echo` end a file with a newline that is no part of the value: one, not more.
-                if bytes.last() == Some(&b'\n') {
-                    bytes.pop();
-                }
-                (bytes, Source::File(path))
             }
-            (None, None) => return Ok(None),
+            (None, None) => match self.in_policy_dir(about)? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
         };
         if bytes.is_empty() {
             return Err(match source {
                 Source::File(path) => {
-                    Problem { setting: file_name, value: Some(path.display().to_string()), remedy: "names an empty file".to_owned() }
+                    let setting = if about.group == Group::Policy { about.name.to_owned() } else { file_name };
+                    Problem { setting, value: Some(path.display().to_string()), remedy: "names an empty file".to_owned() }
                 }
                 _ => problem(about.name, "is set but empty; give it a value or leave it out".to_owned()),
             });
         }
         Ok(Some((bytes, source)))
     }
+
+    /// Rule S7: a clock that stands in two places must say the same in both.
+    fn unless_two_clocks(&self, about: &About, own: Vec<u8>) -> Result<(Vec<u8>, Source), Problem> {
+        let Some((other, Source::File(path))) = self.in_policy_dir(about)? else { return Ok((own, Source::Environment)) };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (here, there) = (text(&own), text(&other));
+        if here == there || duration::parse(&here).is_ok_and(|here| duration::parse(&there) == Ok(here)) {
+            return Ok((own, Source::Environment));
+        }
+        Err(Problem {
+            setting: about.name.to_owned(),
+            value: Some(here),
+            remedy: format!("but {} says {there:?}: two clocks; leave it in one place, or make both alike", path.display()),
+        })
+    }
+
+    fn in_policy_dir(&self, about: &About) -> Result<Option<(Vec<u8>, Source)>, Problem> {
+        let Some(folder) = self.policy_dir.as_ref().filter(|_| about.is_clock()) else { return Ok(None) };
+        let path = folder.join(about.name);
+        let bytes = self.file(about.name, &path)?;
+        Ok(bytes.map(|bytes| (bytes.trim_ascii().to_vec(), Source::File(path))))
+    }
+
+    /// What the file holds; `None` if it is not there.
+    fn file(&self, setting: &str, path: &Path) -> Result<Option<Vec<u8>>, Problem> {
+        match self.files.read(path) {
+            Ok(mut bytes) => {
+                // Editors and `echo` end a file with a newline that is no part of the value: one, not more.
+                if bytes.last() == Some(&b'\n') {
+                    bytes.pop();
+                }
+                Ok(Some(bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(setting, path, &error)),
+        }
+    }
+}
+
+fn file_name(setting: &str) -> String {
+    format!("{setting}_FILE")
+}
+
+fn unreadable(setting: &str, path: &Path, error: &io::Error) -> Problem {
+    let remedy = if error.kind() == io::ErrorKind::FileTooLarge {
+        "is a file of more than 64 KiB; it should hold one value".to_owned()
+    } else {
+        format!("cannot be read: {error}")
+    };
+    Problem { setting: setting.to_owned(), value: Some(path.display().to_string()), remedy }
 }

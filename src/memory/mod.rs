@@ -5,7 +5,7 @@
 mod signatures;
 mod verified;
 
-pub use signatures::{OnlyKnown, SignatureMemo};
+pub use signatures::{OnlyKnown, SignatureMemo, SigningUnder};
 pub use verified::VerifiedTokens;
 
 use crate::session::companion::Companion;

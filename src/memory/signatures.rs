@@ -21,8 +21,16 @@ pub struct SignatureMemo {
     made: AtomicU64,
 }
 
+/// As it is used by a request that follows one generation of the rules: another's key makes other signatures.
+#[derive(Clone, Copy, Debug)]
+pub struct SigningUnder<'a> {
+    memo: &'a SignatureMemo,
+    generation: u64,
+}
+
 #[derive(Debug)]
 struct Signed {
+    generation: u64,
     input: Vec<u8>,
     /// Empty as long as it is being made.
     signature: OnceCell<Result<Vec<u8>, SigningFailed>>,
@@ -30,7 +38,7 @@ struct Signed {
 
 /// Gives signatures that are there, and remembers which one is missing.
 pub struct OnlyKnown<'a> {
-    memo: &'a SignatureMemo,
+    memo: SigningUnder<'a>,
     missing: Mutex<Option<Missing>>,
 }
 
@@ -55,26 +63,9 @@ impl SignatureMemo {
         if self.made.load(Ordering::Relaxed) == 0 { 0 } else { self.made.swap(0, Ordering::Relaxed) }
     }
 
-    /// Makes it on a thread of its own; whoever wants the same waits for the same.
-    pub async fn make(&self, rules: &Arc<Rules>, missing: Missing) {
-        let signed = {
-            let mut last = lock(&self.last);
-            match last.get(missing.family.id()).filter(|signed| signed.input == missing.input) {
-                Some(signed) => Arc::clone(signed),
-                None => Self::put(&mut last, &missing.family, Signed { input: missing.input, signature: OnceCell::new() }),
-            }
-        };
-        let making = signed.signature.get_or_init(|| async {
-            let (rules, signed, family) = (Arc::clone(rules), Arc::clone(&signed), missing.family);
-            let made = tokio::task::spawn_blocking(move || DirectSigner.sign(rules.keys.active(), &family, &signed.input));
-            self.made.fetch_add(1, Ordering::Relaxed);
-            made.await.unwrap_or(Err(SigningFailed))
-        });
-        let _ = making.await; // A failure is found where the signature is looked for.
-    }
-
-    fn find(&self, family: &Family, input: &[u8]) -> Option<Result<Vec<u8>, SigningFailed>> {
-        lock(&self.last).get(family.id()).filter(|signed| signed.input == input)?.signature.get().cloned()
+    #[must_use]
+    pub const fn under(&self, generation: u64) -> SigningUnder<'_> {
+        SigningUnder { memo: self, generation }
     }
 
     fn put(last: &mut LruCache<[u8; 16], Arc<Signed>>, family: &Family, signed: Signed) -> Arc<Signed> {
@@ -87,23 +78,55 @@ impl SignatureMemo {
     }
 }
 
-impl Signer for SignatureMemo {
+impl SigningUnder<'_> {
+    /// Makes it on a thread of its own; whoever wants the same waits for the same. The rules are those of this generation.
+    pub async fn make(&self, rules: &Arc<Rules>, missing: Missing) {
+        let signed = {
+            let mut last = lock(&self.memo.last);
+            match self.known(&mut last, &missing.family, &missing.input) {
+                Some(signed) => Arc::clone(signed),
+                None => SignatureMemo::put(&mut last, &missing.family, self.signed(missing.input, OnceCell::new())),
+            }
+        };
+        let making = signed.signature.get_or_init(|| async {
+            let (rules, signed, family) = (Arc::clone(rules), Arc::clone(&signed), missing.family);
+            let made = tokio::task::spawn_blocking(move || DirectSigner.sign(rules.keys.active(), &family, &signed.input));
+            self.memo.made.fetch_add(1, Ordering::Relaxed);
+            made.await.unwrap_or(Err(SigningFailed))
+        });
+        let _ = making.await; // A failure is found where the signature is looked for.
+    }
+
+    fn find(&self, family: &Family, input: &[u8]) -> Option<Result<Vec<u8>, SigningFailed>> {
+        self.known(&mut lock(&self.memo.last), family, input)?.signature.get().cloned()
+    }
+
+    fn known<'l>(&self, last: &'l mut LruCache<[u8; 16], Arc<Signed>>, family: &Family, input: &[u8]) -> Option<&'l Arc<Signed>> {
+        last.get(family.id()).filter(|signed| signed.generation == self.generation && signed.input == input)
+    }
+
+    const fn signed(&self, input: Vec<u8>, signature: OnceCell<Result<Vec<u8>, SigningFailed>>) -> Signed {
+        Signed { generation: self.generation, input, signature }
+    }
+}
+
+impl Signer for SigningUnder<'_> {
     /// Signs under the lock: whoever waits for it wants this signature.
     fn sign(&self, key: &Key, family: &Family, input: &[u8]) -> Result<Vec<u8>, SigningFailed> {
-        let mut last = lock(&self.last);
-        if let Some(known) = last.get(family.id()).filter(|signed| signed.input == input).and_then(|signed| signed.signature.get()) {
+        let mut last = lock(&self.memo.last);
+        if let Some(known) = self.known(&mut last, family, input).and_then(|signed| signed.signature.get()) {
             return known.clone();
         }
         let signature = DirectSigner.sign(key, family, input);
-        self.made.fetch_add(1, Ordering::Relaxed);
-        Self::put(&mut last, family, Signed { input: input.to_vec(), signature: OnceCell::new_with(Some(signature.clone())) });
+        self.memo.made.fetch_add(1, Ordering::Relaxed);
+        SignatureMemo::put(&mut last, family, self.signed(input.to_vec(), OnceCell::new_with(Some(signature.clone()))));
         signature
     }
 }
 
 impl<'a> OnlyKnown<'a> {
     #[must_use]
-    pub const fn of(memo: &'a SignatureMemo) -> Self {
+    pub const fn of(memo: SigningUnder<'a>) -> Self {
         Self { memo, missing: Mutex::new(None) }
     }
 
@@ -140,29 +163,33 @@ mod tests {
         let memo = SignatureMemo::default();
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| (0..50).for_each(|n| drop(memo.sign(&key, &family(n % 5), b"token"))));
+                scope.spawn(|| (0..50).for_each(|n| drop(memo.under(1).sign(&key, &family(n % 5), b"token"))));
             }
         });
         assert_eq!((memo.take_made(), memo.take_made()), (5, 0));
         for n in 0..2048 {
-            memo.sign(&key, &family(n), b"token").unwrap();
+            memo.under(1).sign(&key, &family(n), b"token").unwrap();
         }
         assert!(lock(&memo.last).len() <= FAMILIES.get());
         // Another second, or another token of the same family.
-        assert_eq!(memo.sign(&key, &family(1), b"other"), DirectSigner.sign(&key, &family(1), b"other"));
-        assert_ne!(memo.sign(&key, &family(1), b"token"), memo.sign(&key, &family(1), b"other"));
+        assert_eq!(memo.under(1).sign(&key, &family(1), b"other"), DirectSigner.sign(&key, &family(1), b"other"));
+        assert_ne!(memo.under(1).sign(&key, &family(1), b"token"), memo.under(1).sign(&key, &family(1), b"other"));
+        // The next generation has another key.
+        let next = Key::hmac(Algorithm::Hs256, &Secret::new((1..33).collect()), None).unwrap();
+        assert_eq!(memo.under(2).sign(&next, &family(1), b"other"), DirectSigner.sign(&next, &family(1), b"other"));
     }
 
     #[tokio::test]
     async fn m4_a_signature_of_a_thread_of_its_own_is_made_once_too() {
         let (rules, memo) = (Arc::new(Setup::new().rules), SignatureMemo::default());
         let wish = || {
-            let signer = OnlyKnown::of(&memo);
+            let signer = OnlyKnown::of(memo.under(1));
             let signature = signer.sign(rules.keys.active(), &family(1), b"token");
             (signature, signer.missing())
         };
         let (first, second) = (wish().1.unwrap(), wish().1.unwrap());
-        tokio::join!(memo.make(&rules, first), memo.make(&rules, second));
+        let signing = memo.under(1);
+        tokio::join!(signing.make(&rules, first), signing.make(&rules, second));
         assert_eq!(memo.take_made(), 1);
         let (signature, missing) = wish();
         assert_eq!(signature, DirectSigner.sign(rules.keys.active(), &family(1), b"token"));

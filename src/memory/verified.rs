@@ -1,7 +1,7 @@
 //! Tokens that were verified of late, so that a session's next request costs a comparison instead of a signature check.
 //!
 //! A find compares the whole token. What may end a session before its time (its clock, revocation, logout) is asked on
-//! every request, never answered from here; a change of keys or rules begins with an empty one.
+//! every request, never answered from here; a new generation of rules begins with an empty one.
 
 use super::lock;
 use crate::session::Verified;
@@ -23,8 +23,16 @@ type Tail = [u8; 16];
 #[derive(Debug)]
 pub struct VerifiedTokens(Mutex<Recent>);
 
+/// Those that one generation of the rules verified. Another's are never found, and an older one's are not kept.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifiedUnder<'a> {
+    tokens: &'a VerifiedTokens,
+    generation: u64,
+}
+
 #[derive(Debug)]
 struct Recent {
+    generation: u64,
     tokens: LruCache<Tail, Arc<SessionToken>>,
     bytes: usize,
     /// By their tails: whoever wants the place of another has to come twice. A crowd that passes through, larger than the
@@ -45,19 +53,36 @@ impl Recent {
 
 impl Default for VerifiedTokens {
     fn default() -> Self {
-        Self(Mutex::new(Recent { tokens: LruCache::unbounded(), bytes: 0, candidates: Vec::new() }))
+        Self(Mutex::new(Recent { generation: 0, tokens: LruCache::unbounded(), bytes: 0, candidates: Vec::new() }))
     }
 }
 
-impl Verified for VerifiedTokens {
+impl VerifiedTokens {
+    /// As it is used by a request that follows these rules.
+    #[must_use]
+    pub const fn under(&self, generation: u64) -> VerifiedUnder<'_> {
+        VerifiedUnder { tokens: self, generation }
+    }
+}
+
+impl Verified for VerifiedUnder<'_> {
     fn find(&self, text: &[u8]) -> Option<Arc<SessionToken>> {
-        let mut recent = lock(&self.0);
+        let mut recent = lock(&self.tokens.0);
+        if recent.generation != self.generation {
+            return None;
+        }
         recent.tokens.get(text.last_chunk::<16>()?).filter(|token| token.text() == text).cloned()
     }
 
     fn remember(&self, token: &Arc<SessionToken>) {
         let Some(tail) = token.text().last_chunk::<16>() else { return };
-        let mut recent = lock(&self.0);
+        let mut recent = lock(&self.tokens.0);
+        if recent.generation > self.generation {
+            return;
+        }
+        if recent.generation < self.generation {
+            *recent = Recent { generation: self.generation, tokens: LruCache::unbounded(), bytes: 0, candidates: Vec::new() };
+        }
         if recent.bytes.saturating_add(size(token)) > MOST_BYTES && !recent.has_come_before(tail) {
             return;
         }
@@ -91,7 +116,8 @@ mod tests {
 
     #[test]
     fn q3_a_token_is_known_by_all_its_bytes() {
-        let (setup, known) = (Setup::new(), VerifiedTokens::default());
+        let (setup, memory) = (Setup::new(), VerifiedTokens::default());
+        let known = memory.under(1);
         let token = token(&setup, 1);
         known.remember(&token);
         assert_eq!(known.find(token.text()), Some(Arc::clone(&token)));
@@ -105,7 +131,8 @@ mod tests {
 
     #[test]
     fn q3_what_is_known_is_bounded_and_the_last_used_stay() {
-        let (setup, known) = (Setup::new(), VerifiedTokens::default());
+        let (setup, memory) = (Setup::new(), VerifiedTokens::default());
+        let known = memory.under(1);
         let first = token(&setup, 0);
         known.remember(&first);
         let second = token(&setup, 1);
@@ -117,7 +144,7 @@ mod tests {
             assert!(known.find(token.text()).is_some() && known.find(first.text()).is_some(), "{id}");
         }
         assert_eq!(known.find(second.text()), None);
-        let recent = lock(&known.0);
+        let recent = lock(&memory.0);
         let counted: usize = recent.tokens.iter().map(|(_, token)| size(token)).sum();
         assert_eq!(recent.bytes, counted);
         assert!((MOST_BYTES - 1024..=MOST_BYTES).contains(&counted), "{counted}");
@@ -125,7 +152,8 @@ mod tests {
 
     #[test]
     fn q3_a_crowd_that_comes_once_pushes_nobody_out() {
-        let (setup, known) = (Setup::new(), VerifiedTokens::default());
+        let (setup, memory) = (Setup::new(), VerifiedTokens::default());
+        let known = memory.under(1);
         let regular = token(&setup, 0);
         known.remember(&regular);
         for id in 1..60_000 {
@@ -140,10 +168,27 @@ mod tests {
 
     #[test]
     fn q3_a_token_that_is_remembered_twice_counts_once() {
-        let (setup, known) = (Setup::new(), VerifiedTokens::default());
+        let (setup, memory) = (Setup::new(), VerifiedTokens::default());
+        let known = memory.under(1);
         for _ in 0..10 {
             known.remember(&token(&setup, 1));
         }
-        assert_eq!(lock(&known.0).bytes, size(&token(&setup, 1)));
+        assert_eq!(lock(&memory.0).bytes, size(&token(&setup, 1)));
+    }
+
+    /// The new rules may have another key, so nothing that the old ones verified may be found; and a request that began
+    /// under the old ones, and ends now, must not bring any of it back.
+    #[test]
+    fn q3_what_is_known_ends_with_its_rules() {
+        let (setup, memory) = (Setup::new(), VerifiedTokens::default());
+        let token = token(&setup, 1);
+        memory.under(1).remember(&token);
+        assert!(memory.under(1).find(token.text()).is_some());
+        assert!(memory.under(2).find(token.text()).is_none());
+        let other = self::token(&setup, 2);
+        memory.under(2).remember(&other);
+        memory.under(1).remember(&token);
+        assert!(memory.under(2).find(token.text()).is_none() && memory.under(1).find(other.text()).is_none());
+        assert!(memory.under(2).find(other.text()).is_some());
     }
 }

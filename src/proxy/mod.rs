@@ -8,6 +8,7 @@ mod finish;
 mod gate;
 mod handle;
 mod prepare;
+mod process;
 mod report;
 mod streams;
 mod tunnel;
@@ -15,5 +16,6 @@ mod websocket;
 
 pub use body::{AnswerBody, BodyError};
 pub use gate::GateLimits;
-pub use handle::{Mode, Peer, Proxy, ProxySettings};
+pub use handle::{Peer, Proxy};
+pub use process::{Mode, Process, ProxySettings};
 pub use streams::StreamMode;

@@ -34,8 +34,6 @@ pub enum Farewell {
 #[derive(Debug)]
 pub struct Streams {
     mode: StreamMode,
-    /// How long after its session's end a stream may live: the grace that the browser's timer has too.
-    buffer: Span,
     registry: Mutex<Registry>,
     count: AtomicUsize,
     next: AtomicU64,
@@ -72,8 +70,8 @@ pub struct Registration {
 
 impl Streams {
     #[must_use]
-    pub fn new(mode: StreamMode, buffer: Span) -> Self {
-        Self { mode, buffer, registry: Mutex::default(), count: AtomicUsize::new(0), next: AtomicU64::new(0) }
+    pub fn new(mode: StreamMode) -> Self {
+        Self { mode, registry: Mutex::default(), count: AtomicUsize::new(0), next: AtomicU64::new(0) }
     }
 
     /// A stream opens, with a session or without.
@@ -109,8 +107,9 @@ impl Streams {
         }
     }
 
-    /// Ends what has to end; answers how many live on beyond their session.
-    pub fn sweep(&self, ended: &dyn Ended, now: UnixMillis) -> usize {
+    /// Ends what has to end; answers how many live on beyond their session. `buffer` is how long after its session's end a
+    /// stream may live: the grace that the browser's timer has too.
+    pub fn sweep(&self, ended: &dyn Ended, buffer: Span, now: UnixMillis) -> usize {
         let mut outliving = 0_usize;
         let Registry { open, ends } = &mut *self.lock();
         for open in open.values_mut() {
@@ -121,7 +120,7 @@ impl Streams {
                 continue;
             }
             outliving += 1;
-            let is_due = ending.is_some() || now >= ends.plus(self.buffer);
+            let is_due = ending.is_some() || now >= ends.plus(buffer);
             if self.mode == StreamMode::Close && is_due {
                 say(open, Farewell::SessionOver);
             }

@@ -7,6 +7,7 @@ use super::pump::{Pumped, pump};
 use super::socket::Presence;
 use crate::drain::{Drain, Stage, reached};
 use crate::headers::HYPERS_MAX_FIELDS;
+use crate::live::Live;
 use crate::proxy::{AnswerBody, BodyError, Peer, Proxy};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -51,6 +52,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// What every connection of a worker needs.
 pub struct Service {
     pub proxy: Arc<Proxy>,
+    pub live: Arc<Live>,
     pub settings: ServerSettings,
     pub drain: Drain,
     pub is_https: bool,

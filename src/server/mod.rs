@@ -14,7 +14,7 @@ mod workers;
 
 pub use accept::serve;
 pub use connection::Service;
-pub use tls::{Certificates, Pem, TlsProblem};
+pub use tls::{TlsProblem, server_config};
 pub use workers::Worker;
 
 use crate::session::time::Span;

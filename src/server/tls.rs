@@ -1,4 +1,4 @@
-//! The certificate that clients see, and its renewal while connections live on.
+//! The certificate that clients see.
 
 use super::deadline::Wire;
 use super::socket::Socket;
@@ -6,34 +6,9 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io;
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-
-/// How often the files are looked at; a signal asks at once.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// Where a PEM text comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pem {
-    Text(Vec<u8>),
-    File(PathBuf),
-}
-
-/// A certificate chain and its key, as they stand now.
-pub struct Certificates {
-    chain: Pem,
-    key: Pem,
-    current: RwLock<Current>,
-}
-
-struct Current {
-    texts: [Vec<u8>; 2],
-    config: Arc<ServerConfig>,
-}
 
 /// What is wrong with a certificate or its key; says what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,74 +18,8 @@ pub struct TlsProblem {
     pub remedy: String,
 }
 
-impl Pem {
-    fn read(&self) -> std::io::Result<Vec<u8>> {
-        match self {
-            Self::Text(text) => Ok(text.clone()),
-            Self::File(path) => std::fs::read(path),
-        }
-    }
-}
-
-impl Certificates {
-    /// Reads both and checks that they belong together.
-    pub fn load(chain: Pem, key: Pem) -> Result<Self, TlsProblem> {
-        let texts = Self::read(&chain, &key)?;
-        let config = configured(&texts)?;
-        Ok(Self { chain, key, current: RwLock::new(Current { texts, config }) })
-    }
-
-    /// For the next connection.
-    #[must_use]
-    pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config))
-    }
-
-    /// Takes what the files hold now; a bad pair keeps the old one and is reported. Connections that are open live on.
-    pub fn reload(&self) {
-        let read = Self::read(&self.chain, &self.key);
-        let is_same = read.as_ref().is_ok_and(|texts| *texts == self.current.read().unwrap_or_else(PoisonError::into_inner).texts);
-        if is_same {
-            return;
-        }
-        match read.and_then(|texts| configured(&texts).map(|config| Current { texts, config })) {
-            Ok(current) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
-                tracing::info!(event = "certificate_reloaded");
-            }
-            Err(problem) => {
-                let setting = if problem.is_key { "SLIDECAR_TLS_KEY" } else { "SLIDECAR_TLS_CERT" };
-                tracing::error!(event = "reload_failed", setting, detail = problem.remedy, kept = "the certificate that was in use");
-            }
-        }
-    }
-
-    /// Looks at the files now and then, for ever.
-    pub async fn watch(self: Arc<Self>) {
-        if matches!((&self.chain, &self.key), (Pem::Text(_), Pem::Text(_))) {
-            return;
-        }
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let certificates = Arc::clone(&self);
-            // A file system may hang; the workers must not.
-            let _ = tokio::task::spawn_blocking(move || certificates.reload()).await;
-        }
-    }
-
-    fn read(chain: &Pem, key: &Pem) -> Result<[Vec<u8>; 2], TlsProblem> {
-        let unreadable = |is_key| move |error: std::io::Error| TlsProblem { is_key, remedy: format!("cannot be read: {error}") };
-        Ok([chain.read().map_err(unreadable(false))?, key.read().map_err(unreadable(true))?])
-    }
-}
-
-impl std::fmt::Debug for Certificates {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificates").finish_non_exhaustive()
-    }
-}
-
-fn configured([chain, key]: &[Vec<u8>; 2]) -> Result<Arc<ServerConfig>, TlsProblem> {
+/// What a handshake needs, from a certificate chain and its key as PEM texts that belong together.
+pub fn server_config(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, TlsProblem> {
     let problem = |is_key, remedy: String| TlsProblem { is_key, remedy };
     let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<_, _>>()

@@ -4,18 +4,17 @@
 //! A new connection goes to the worker that has the fewest. A load balancer opens few and keeps them for long, so chance
 //! (`SO_REUSEPORT`) would often give most of them to one worker, for as long as they live.
 
-use super::Certificates;
 use super::connection::{Hold, Service, talk};
 use super::socket::Socket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 /// One that connections can be given to.
 pub struct Worker {
     service: Arc<Service>,
-    certificates: Option<Arc<Certificates>>,
     /// Connections that it has.
     load: Arc<AtomicUsize>,
     /// `None`: the thread that accepts works too.
@@ -37,20 +36,20 @@ struct Place<T> {
 impl Worker {
     /// The runtime that this is called on.
     #[must_use]
-    pub fn here(service: Service, certificates: Option<Arc<Certificates>>) -> Self {
-        Self { service: Arc::new(service), certificates, load: Arc::default(), inbox: None }
+    pub fn here(service: Service) -> Self {
+        Self { service: Arc::new(service), load: Arc::default(), inbox: None }
     }
 
     /// A thread of its own, which ends with this.
-    pub fn elsewhere(service: Service, certificates: Option<Arc<Certificates>>) -> std::io::Result<Self> {
+    pub fn elsewhere(service: Service) -> std::io::Result<Self> {
         let (service, (inbox, mut arrivals)) = (Arc::new(service), mpsc::unbounded_channel::<Arrival>());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (own, own_certificates) = (Arc::clone(&service), certificates.clone());
+        let own = Arc::clone(&service);
         std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
             runtime.block_on(async {
                 while let Some(arrival) = arrivals.recv().await {
                     match TcpStream::from_std(arrival.stream) {
-                        Ok(stream) => begin(stream, &own, own_certificates.as_deref(), arrival.hold),
+                        Ok(stream) => begin(stream, &own, arrival.hold),
                         Err(error) => tracing::warn!(event = "accept_failed", error = %error),
                     }
                 }
@@ -58,7 +57,7 @@ impl Worker {
             // A resolver that hangs must not hold up the end.
             runtime.shutdown_background();
         })?;
-        Ok(Self { service, certificates, load: Arc::default(), inbox: Some(inbox) })
+        Ok(Self { service, load: Arc::default(), inbox: Some(inbox) })
     }
 
     #[must_use]
@@ -77,7 +76,7 @@ impl Worker {
         self.load.fetch_add(1, Ordering::Relaxed);
         let hold: Hold = Arc::new(Place { load: Arc::clone(&self.load), _also: also });
         match &self.inbox {
-            None => begin(stream, &self.service, self.certificates.as_deref(), hold),
+            None => begin(stream, &self.service, hold),
             Some(inbox) => {
                 let arrival = Arrival { stream: stream.into_std()?, hold };
                 inbox.send(arrival).map_err(|_| std::io::Error::other("a worker has died"))?;
@@ -93,15 +92,15 @@ impl<T> Drop for Place<T> {
     }
 }
 
-fn begin(stream: TcpStream, service: &Arc<Service>, certificates: Option<&Certificates>, hold: Hold) {
+fn begin(stream: TcpStream, service: &Arc<Service>, hold: Hold) {
     let _ = stream.set_nodelay(true); // Only slower without.
     let (stream, presence) = Socket::new(stream);
     let service = Arc::clone(service);
-    let Some(certificates) = certificates else {
+    let Some(tls) = service.live.current().tls.clone() else {
         tokio::spawn(talk(stream, None, service, presence, hold));
         return;
     };
-    let handshake = certificates.acceptor().accept(stream);
+    let handshake = TlsAcceptor::from(tls).accept(stream);
     tokio::spawn(async move {
         // Boxed, for the task keeps the room that it ever needed.
         let handshake = Box::pin(tokio::time::timeout(service.settings.tls_handshake.to_std(), handshake));

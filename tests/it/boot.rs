@@ -283,3 +283,59 @@ fn the_demo_names_its_addresses_first() {
     let _ = child.wait();
     assert!(lines.len() == 2 && lines.iter().all(|line| line.starts_with("http://127.0.0.1:")), "{lines:?}");
 }
+
+#[test]
+fn s7_two_clocks_for_one_thing_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("JWT_EXPIRES_IN", "3h\n");
+    write("JWT_EXPIRE_IN", "3h");
+    let lines = problems(&with(&[("SESSION_POLICY_DIR", path), ("JWT_EXPIRES_IN", "2h")]));
+    assert!(lines[0].contains("JWT_EXPIRES_IN=\"2h\"") && lines[0].contains("says \"3h\": two clocks"), "{lines:?}");
+    for same in ["3h", "10800", "180m"] {
+        let output = slidecar(&["check"], &with(&[("SESSION_POLICY_DIR", path), ("JWT_EXPIRES_IN", same)]));
+        assert_eq!(output.status.code(), Some(0), "{same}: {output:?}");
+    }
+    let output = slidecar(&["check"], &with(&[("SESSION_POLICY_DIR", path)]));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let row = text.lines().find(|line| line.contains("JWT_EXPIRES_IN ")).unwrap();
+    assert!(row.contains("3h") && row.contains(&format!("file {path}/JWT_EXPIRES_IN")), "{row}");
+    assert!(text.contains("holds JWT_EXPIRE_IN, which is no clock"), "{text}");
+    let lines = problems(&with(&[("SESSION_POLICY_DIR", "/nonexistent")]));
+    assert!(lines[0].contains("SESSION_POLICY_DIR=\"/nonexistent\": cannot be read"), "{lines:?}");
+    write("SESSION_TIMEOUT_BUFFER", "\n");
+    let lines = problems(&with(&[("SESSION_POLICY_DIR", path)]));
+    assert!(lines[0].contains("SESSION_TIMEOUT_BUFFER") && lines[0].contains("empty file"), "{lines:?}");
+}
+
+#[test]
+fn s4_a_previous_key_has_an_end_and_is_of_the_same_kind() {
+    let previous = ("JWT_PREVIOUS_SECRET", "the previous secret, thirty-two bytes and more");
+    let far = ("JWT_PREVIOUS_UNTIL", "2099-01-31T00:00:00+02:00");
+    let lines = problems(&with(&[previous]));
+    assert!(lines[0].starts_with("slidecar: JWT_PREVIOUS_UNTIL: not set, but JWT_PREVIOUS_SECRET is"), "{lines:?}");
+    for (bad, named) in [
+        (("JWT_PREVIOUS_UNTIL", "tomorrow"), "JWT_PREVIOUS_UNTIL=\"tomorrow\": write a moment of RFC 3339"),
+        (("JWT_PREVIOUS_SECRET", "short"), "JWT_PREVIOUS_SECRET: has 5 bytes"),
+        (("JWT_PREVIOUS_PUBLIC_KEY", "x"), "JWT_PREVIOUS_PUBLIC_KEY: is set, but JWT_ALGORITHM=HS256"),
+    ] {
+        let lines = problems(&with(&[previous, far, bad]));
+        assert!(lines[0].contains(named), "{lines:?}");
+        assert_eq!(lines.len(), 2, "{lines:?}");
+    }
+    let said = |settings: &[(&str, &str)]| {
+        let output = slidecar(&["check"], &with(settings));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(!said(&[previous, far]).contains("warning: JWT_"), "{}", said(&[previous, far]));
+    assert!(said(&[previous, ("JWT_PREVIOUS_UNTIL", "2020-01-01T00:00:00Z")]).contains("has passed"));
+    let soon = slidecar::session::time::Span::from_secs(600);
+    let soon = crate::harness::now() + i64::try_from(soon.as_secs()).unwrap();
+    let soon = jiff::Timestamp::from_second(soon).unwrap().to_string();
+    assert!(said(&[previous, ("JWT_PREVIOUS_UNTIL", &soon)]).contains("is less than a token's life (2h) away"));
+    assert!(said(&[far]).contains("there is no JWT_PREVIOUS_SECRET"));
+    let missing = said(&[("JWT_PREVIOUS_SECRET_FILE", "/nonexistent/key"), far]);
+    assert!(missing.contains("JWT_PREVIOUS_SECRET_FILE names /nonexistent/key, which is not there"), "{missing}");
+}

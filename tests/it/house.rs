@@ -14,7 +14,7 @@ fn read(path: impl AsRef<Path>) -> String {
 }
 
 /// The floor of each room under `src`, as the crate's front page draws it.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 18] = [
     ("main", 7),
     ("lib", 7),
     ("cli", 7),
@@ -28,6 +28,7 @@ const FLOORS: [(&str, u8); 17] = [
     ("clock", 2),
     ("drain", 2),
     ("headers", 2),
+    ("live", 2),
     ("memory", 2),
     ("metrics", 2),
     ("telemetry", 2),
@@ -133,7 +134,7 @@ fn default_words(default: Default) -> String {
 
 /// What the table's setting looks like in the README.
 fn readme_row(about: &slidecar::config::table::About) -> String {
-    let file = if about.secret { format!(" or `{}_FILE`", about.name) } else { String::new() };
+    let file = if about.file { format!(" or `{}_FILE`", about.name) } else { String::new() };
     format!("| `{}`{file} | {} | {} |", about.name, default_words(about.default), about.meaning)
 }
 

@@ -14,6 +14,7 @@ mod limits;
 mod multiplexed;
 mod proxying;
 mod published;
+mod reload;
 mod sessions;
 mod simulation;
 mod smuggling;

@@ -52,7 +52,7 @@ async fn end_of(client: &mut Client) -> Vec<u8> {
 }
 
 async fn gauge(sidecar: &Sidecar) -> String {
-    let metrics = Client::to(&sidecar.admin).await.request("GET", "/metrics", &[]).await.text();
+    let metrics = sidecar.metrics().await;
     let line = metrics.lines().find(|line| line.starts_with("slidecar_streams_outliving_session ")).expect("the gauge");
     line.rsplit(' ').next().unwrap().to_owned()
 }

@@ -245,7 +245,7 @@ fn changed(token: &Token) -> Vec<[Vec<u8>; 3]> {
 #[test]
 fn q3_published_tokens_verify() {
     for vector in &OURS {
-        let (rules, place) = (vector.config().proxy.rules, vector.token.place);
+        let (rules, place) = (vector.config().rules, vector.token.place);
         assert!(vector.verifies(&rules.keys, &vector.token.segments()), "{place}");
         let [header, payload, signature] = vector.token.segments();
         // Of all these headers, one has a line break in it, which no library writes.
@@ -263,7 +263,7 @@ fn q3_published_tokens_verify() {
 #[test]
 fn q3_a_published_token_is_a_session_until_its_exp_or_none() {
     for vector in &OURS {
-        let (rules, place) = (vector.config().proxy.rules, vector.token.place);
+        let (rules, place) = (vector.config().rules, vector.token.place);
         let reads = |now| read(&rules, &vector.token.text(), now);
         if !vector.is_session() {
             assert!(matches!(reads(in_time()), Reading::Dead(Dead::Unverified)), "{place}");
@@ -281,7 +281,7 @@ fn q3_a_published_token_is_a_session_until_its_exp_or_none() {
 #[test]
 fn q3_no_bit_of_a_published_token_may_change() {
     for vector in &OURS {
-        let (rules, place) = (vector.config().proxy.rules, vector.token.place);
+        let (rules, place) = (vector.config().rules, vector.token.place);
         for segments in changed(&vector.token) {
             let shown = || format!("{place}: {}", String::from_utf8_lossy(&segments.join(&b'.')));
             assert!(!vector.verifies(&rules.keys, &segments), "{}", shown());
@@ -294,7 +294,7 @@ fn q3_no_bit_of_a_published_token_may_change() {
 #[test]
 fn q3_a_published_token_is_dead_to_every_other_key() {
     for vector in &OURS {
-        let rules = vector.config().proxy.rules;
+        let rules = vector.config().rules;
         for token in OURS.iter().map(|other| &other.token).filter(|token| token.place != vector.token.place) {
             let place = format!("{} by the key of {}", token.place, vector.token.place);
             assert!(!vector.verifies(&rules.keys, &token.segments()), "{place}");
@@ -306,7 +306,7 @@ fn q3_a_published_token_is_dead_to_every_other_key() {
 #[test]
 fn q3_published_tokens_of_es512_and_none_are_dead() {
     for vector in &OURS {
-        let rules = vector.config().proxy.rules;
+        let rules = vector.config().rules;
         for (algorithm, token) in &FOREIGN {
             let place = format!("{} by the key of {}", token.place, vector.token.place);
             let input = [token.header, token.payload].join(".");
@@ -348,7 +348,7 @@ fn s4_a_published_key_signs_what_was_published() {
     let family = Family::of(&Object::parse(b"{}").unwrap(), None);
     for vector in OURS.iter().filter(|vector| matches!(vector.algorithm, Algorithm::Hs256 | Algorithm::Rs256 | Algorithm::EdDsa)) {
         let input = [vector.token.header, vector.token.payload].join(".");
-        let rules = vector.config().proxy.rules;
+        let rules = vector.config().rules;
         let signature = DirectSigner.sign(rules.keys.active(), &family, input.as_bytes()).unwrap();
         assert_eq!(BASE64.encode(signature), vector.token.signature, "{}", vector.token.place);
     }

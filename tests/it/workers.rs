@@ -1,6 +1,6 @@
 //! Several workers are one program: connections are dealt out evenly, and what one learns of a session holds for all.
 
-use crate::harness::{Backend, Client, NOW, Reply, Sidecar, session_token};
+use crate::harness::{Backend, NOW, Reply, Sidecar, session_token};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -52,16 +52,10 @@ async fn m4_a_burst_over_all_workers_costs_one_signature() {
     let backend = Backend::saying("200 OK", &[], "hello").await;
     let sidecar = Sidecar::before(&backend.address, FOUR).await;
     sidecar.pass(4000);
-    let mut clients = Vec::new();
-    for _ in 0..8 {
-        let mut client = sidecar.client().await;
-        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", session())).await;
-        clients.push(client);
+    for answer in sidecar.burst(&session()).await {
+        assert_eq!(answer.cookie_lines("session").len(), 1);
     }
-    for client in &mut clients {
-        assert_eq!(client.answer("GET").await.cookie_lines("session").len(), 1);
-    }
-    let metrics = Client::to(&sidecar.admin).await.request("GET", "/metrics", &[]).await.text();
+    let metrics = sidecar.metrics().await;
     assert!(metrics.contains("\nslidecar_signatures_total 1\n"), "{metrics}");
 }
 

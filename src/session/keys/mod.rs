@@ -1,8 +1,11 @@
-//! Prepared keys. One key has exactly one algorithm; a token never chooses. `pair` are those of two halves.
+//! Prepared keys. One key has exactly one algorithm; a token never chooses. `secret` is what HMAC keys are made of, `pair` are
+//! keys of two halves.
 
 mod pair;
+mod secret;
 
 pub use pair::PemProblem;
+pub use secret::{KeyProblem, Secret, weakness};
 
 use super::family::Family;
 use super::time::UnixSeconds;
@@ -13,10 +16,6 @@ use zeroize::Zeroizing;
 
 /// No signature is longer: RSA with a key of 8192 bits.
 pub const MOST_SIGNATURE: usize = 1024;
-
-/// Bytes that must never be printed: `Debug` shows nothing, memory is wiped on drop.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<Vec<u8>>);
 
 /// RFC 7518 §3.1 and RFC 8037 names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,37 +92,6 @@ pub enum PairProblem {
 /// The crypto library refused to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SigningFailed;
-
-/// Why a secret is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyProblem {
-    Empty,
-    Short {
-        bytes: usize,
-        needed: usize,
-    },
-    Repeated,
-    /// The key does not verify what it signs.
-    SelfTest,
-}
-
-impl Secret {
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-
-    #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(***)")
-    }
-}
 
 impl Algorithm {
     pub const ALL: [Self; 12] = [
@@ -315,20 +283,14 @@ impl KeyRing {
         matches(&self.active) || self.previous_at(now).is_some_and(matches)
     }
 
+    /// When the previous key ends to verify, if there is one.
+    #[must_use]
+    pub fn previous_until(&self) -> Option<UnixSeconds> {
+        self.previous.as_ref().map(|(_, until)| *until)
+    }
+
     fn previous_at(&self, now: UnixSeconds) -> Option<&Key> {
         self.previous.as_ref().filter(|(_, until)| now < *until).map(|(key, _)| key)
-    }
-}
-
-/// Rule S4: what makes an HMAC secret weak. `None` for a good one.
-#[must_use]
-pub fn weakness(algorithm: Algorithm, secret: &Secret) -> Option<KeyProblem> {
-    let bytes = secret.expose();
-    match bytes.first() {
-        None => Some(KeyProblem::Empty),
-        _ if bytes.len() < algorithm.secret_bytes() => Some(KeyProblem::Short { bytes: bytes.len(), needed: algorithm.secret_bytes() }),
-        Some(first) if bytes.iter().all(|byte| byte == first) => Some(KeyProblem::Repeated),
-        Some(_) => None,
     }
 }
 
@@ -355,19 +317,6 @@ impl Signer for DirectSigner {
     }
 }
 
-impl std::fmt::Display for KeyProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Empty => f.write_str("is empty, anyone could sign; generate one with: openssl rand -base64 48"),
-            Self::Short { bytes, needed } => {
-                write!(f, "has {bytes} bytes, the algorithm needs {needed} or more; generate one with: openssl rand -base64 {needed}")
-            }
-            Self::Repeated => f.write_str("is one byte repeated; generate one with: openssl rand -base64 48"),
-            Self::SelfTest => f.write_str("does not verify what it signs"),
-        }
-    }
-}
-
 /// Says which keys, never what they are.
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -391,12 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_weak_secrets_are_told_apart() {
-        let of = |bytes: &[u8]| weakness(Algorithm::Hs256, &Secret::new(bytes.to_vec()));
-        assert_eq!(of(b""), Some(KeyProblem::Empty));
-        assert_eq!(of(&[7; 40]), Some(KeyProblem::Repeated));
-        assert_eq!(of(b"0123456789abcdef0123456789abcde"), Some(KeyProblem::Short { bytes: 31, needed: 32 }));
-        assert_eq!(of(b"0123456789abcdef0123456789abcdef"), None);
+    fn s4_an_empty_secret_is_always_refused() {
         assert_eq!(Key::hmac(Algorithm::Hs256, &Secret::new(vec![]), None).unwrap_err(), KeyProblem::Empty);
     }
 

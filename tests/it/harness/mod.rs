@@ -6,6 +6,7 @@ mod browser;
 mod certificates;
 mod client;
 pub mod http2;
+pub mod kubelet;
 mod real;
 mod sidecar;
 mod tokens;

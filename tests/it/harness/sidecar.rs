@@ -85,6 +85,26 @@ impl Sidecar {
         self.client().await.get(path, cookies).await
     }
 
+    /// The same GET on eight connections at once.
+    pub async fn burst(&self, cookies: &str) -> Vec<super::Answer> {
+        let mut clients = Vec::new();
+        for _ in 0..8 {
+            let mut client = self.client().await;
+            client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookies}\r\n\r\n")).await;
+            clients.push(client);
+        }
+        let mut answers = Vec::new();
+        for client in &mut clients {
+            answers.push(client.answer("GET").await);
+        }
+        answers
+    }
+
+    /// What Prometheus would scrape.
+    pub async fn metrics(&self) -> String {
+        Client::to(&self.admin).await.request("GET", "/metrics", &[]).await.text()
+    }
+
     /// Moves the clock; returns its new reading in seconds.
     pub fn pass(&self, seconds: i64) -> i64 {
         (self.clock.millis.fetch_add(seconds * 1000, Ordering::SeqCst) + seconds * 1000) / 1000

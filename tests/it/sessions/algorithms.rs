@@ -1,7 +1,7 @@
 //! Sessions of every algorithm, signed and verified by another library.
 
 use super::TTL;
-use crate::harness::{Backend, Client, NOW, SECRET, Sidecar, claims, expiry};
+use crate::harness::{Backend, NOW, SECRET, Sidecar, claims, expiry};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 
 fn pem(name: &str) -> String {
@@ -94,17 +94,9 @@ async fn m4_a_burst_costs_one_signature_that_takes_long() {
     let session = serde_json::json!({ "sub": "ada", "sid": "1", "iat": NOW, "exp": NOW + TTL });
     let token = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &session, &library("RS256", "rsa").0).unwrap();
     sidecar.pass(4000);
-    let mut clients = Vec::new();
-    for _ in 0..8 {
-        let mut client = sidecar.client().await;
-        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: session={token}\r\n\r\n")).await;
-        clients.push(client);
-    }
-    let mut tokens = Vec::new();
-    for client in &mut clients {
-        tokens.push(client.answer("GET").await.cookie("session").to_owned());
-    }
+    let answers = sidecar.burst(&format!("session={token}")).await;
+    let tokens: Vec<_> = answers.iter().map(|answer| answer.cookie("session")).collect();
     assert!(tokens.iter().all(|token| *token == tokens[0]));
-    let metrics = Client::to(&sidecar.admin).await.request("GET", "/metrics", &[]).await.text();
+    let metrics = sidecar.metrics().await;
     assert!(metrics.contains("\nslidecar_signatures_total 1\n"), "{metrics}");
 }

@@ -18,7 +18,7 @@ async fn p2_m5_a_renewal_that_cannot_be_made_never_fails_the_request() {
     let too_long = bump.get("/", &session).await;
     assert_eq!((too_long.status, too_long.all("set-cookie").count()), (200, 0));
     assert_eq!(backend.last_cookies().unwrap(), session);
-    let metrics = crate::harness::Client::to(&bump.admin).await.request("GET", "/metrics", &[]).await.text();
+    let metrics = bump.metrics().await;
     assert!(metrics.contains("slidecar_session_decisions_total{decision=\"kept\",reason=\"too_long\"} 1"), "{metrics}");
 }
 
@@ -66,7 +66,7 @@ async fn o1_what_keeps_sessions_alive_is_counted_by_route() {
     for path in ["/users/17", "/users/18?x=1", "/"] {
         sidecar.get(path, &session).await;
     }
-    let text = crate::harness::Client::to(&sidecar.admin).await.request("GET", "/metrics", &[]).await.text();
+    let text = sidecar.metrics().await;
     assert!(
         text.contains("slidecar_renewals_total{route=\"/users/:id\"} 2") && text.contains("slidecar_renewals_total{route=\"/\"} 1"),
         "{text}"

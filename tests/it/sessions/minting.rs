@@ -1,7 +1,7 @@
 //! Minting.
 
 use super::{TTL, quiet};
-use crate::harness::{Client, NOW, claims, session_token, token};
+use crate::harness::{NOW, claims, session_token, token};
 
 #[tokio::test]
 async fn m3_m4_a_burst_gives_the_same_token_on_every_replica() {
@@ -25,16 +25,10 @@ async fn m3_m4_a_burst_gives_the_same_token_on_every_replica() {
 async fn m4_a_burst_costs_one_signature() {
     let (sidecar, _backend, session) = quiet(&[]).await;
     sidecar.pass(4000);
-    let mut clients = Vec::new();
-    for _ in 0..8 {
-        let mut client = sidecar.client().await;
-        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {session}\r\n\r\n")).await;
-        clients.push(client);
+    for answer in sidecar.burst(&session).await {
+        assert_eq!(answer.cookie_lines("session").len(), 1);
     }
-    for client in &mut clients {
-        assert_eq!(client.answer("GET").await.cookie_lines("session").len(), 1);
-    }
-    let metrics = Client::to(&sidecar.admin).await.request("GET", "/metrics", &[]).await.text();
+    let metrics = sidecar.metrics().await;
     assert!(metrics.contains("\nslidecar_signatures_total 1\n"), "{metrics}");
 }
 

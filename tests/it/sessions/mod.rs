@@ -67,7 +67,7 @@ async fn post(sidecar: &Sidecar, path: &str, fields: &[(&str, &str)]) -> Answer 
 
 /// The decisions counted so far, as `decision reason count`.
 async fn decisions(sidecar: &Sidecar) -> Vec<String> {
-    let text = crate::harness::Client::to(&sidecar.admin).await.request("GET", "/metrics", &[]).await.text();
+    let text = sidecar.metrics().await;
     let counted = text.lines().filter_map(|line| line.strip_prefix("slidecar_session_decisions_total{"));
     let words = counted.map(|line| line.replace("decision=\"", "").replace("\",reason=\"", " ").replace("\"}", ""));
     words.filter(|line| !line.ends_with(" 0")).collect()

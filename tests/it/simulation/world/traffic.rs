@@ -163,8 +163,12 @@ impl World {
         };
         let process = Rc::clone(&flight.process);
         let clock = process.clock(self.now);
-        let around =
-            Surroundings { ended: &process.memory, verified: &process.verified, signer: &DirectSigner, learned: flight.learned.as_ref() };
+        let around = Surroundings {
+            ended: &process.memory,
+            verified: &process.verified.under(1),
+            signer: &DirectSigner,
+            learned: flight.learned.as_ref(),
+        };
         let settlement = settle(&process.rules, &around, &flight.verdict, &facts, clock);
         process.memory.apply(&settlement.effects, clock);
         flight.lines = leaving(&flight.answer.lines, &settlement);
@@ -210,7 +214,7 @@ pub(super) fn judge(
     passive: bool,
     now: Millis,
 ) -> Verdict {
-    let around = Surroundings { ended: &process.memory, verified: &process.verified, signer: &DirectSigner, learned };
+    let around = Surroundings { ended: &process.memory, verified: &process.verified.under(1), signer: &DirectSigner, learned };
     let session_passive = passive.then_some(&b"1"[..]);
     let signs = Signs { method: Method::Get, session_passive, ..Signs::default() };
     let facts = RequestFacts { cookies: cookies.as_bytes(), path: path.as_bytes(), query: None, secure: https, signs };

@@ -1,14 +1,21 @@
 //! Wiring: bind, serve, drain. Listeners and shutdown come from outside, so that tests use any port.
 
+mod reload;
+
+use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::{Drain, Stage, reached};
+use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::proxy::Proxy;
-use crate::server::{Certificates, ServerSettings, Service, Worker};
+use crate::proxy::{Process, Proxy};
+use crate::server::{ServerSettings, Service, Worker};
+use crate::session::policy::{Class, SessionPolicy};
+use crate::session::time::Span;
 use crate::telemetry::AccessLog;
 use crate::upstream::{Upstream, UpstreamSettings};
-use crate::{admin, server, telemetry};
+use crate::{server, telemetry};
+pub use reload::Reloader;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,23 +31,9 @@ pub struct App {
     admin_listener: TcpListener,
     /// One for each worker.
     proxies: Vec<Arc<Proxy>>,
-    metrics: Arc<Metrics>,
-    log: Arc<AccessLog>,
+    process: Arc<Process>,
     settings: ServerSettings,
-    certificates: Option<Arc<Certificates>>,
-}
-
-/// Takes up what changed in files while the program runs.
-#[derive(Clone, Debug)]
-pub struct Reloader(Option<Arc<Certificates>>);
-
-impl Reloader {
-    /// Reads the files now; what is bad keeps the old and is reported.
-    pub fn reload(&self) {
-        if let Some(certificates) = &self.0 {
-            certificates.reload();
-        }
-    }
+    reloader: Reloader,
 }
 
 /// An address that cannot be listened on.
@@ -74,16 +67,17 @@ impl App {
         // Each worker has connections of its own; together they keep no more idle ones than was said.
         let upstream =
             UpstreamSettings { max_idle: config.limits.upstream.max_idle.div_ceil(config.workers), ..config.limits.upstream.clone() };
-        let first = Proxy::new(config.proxy.clone(), Upstream::new(upstream.clone()), clock, Arc::clone(&metrics), Arc::clone(&log));
-        let others = (1..config.workers).map(|_| first.for_another_worker(Upstream::new(upstream.clone()))).collect::<Vec<_>>();
+        let live = Arc::new(Live::new(Arc::clone(&config.rules), config.ends.tls.clone()));
+        let reloader = Reloader::new(config.source.clone(), Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&clock));
+        let process = Arc::new(Process::new(config.proxy.clone(), live, clock, metrics, log));
+        let proxy = |_| Arc::new(Proxy::new(Arc::clone(&process), Upstream::new(upstream.clone())));
         Ok(Self {
             listener,
             admin_listener,
-            proxies: std::iter::once(first).chain(others).map(Arc::new).collect(),
-            metrics,
-            log,
+            proxies: (0..config.workers).map(proxy).collect(),
+            process,
             settings: config.limits.server,
-            certificates: config.ends.certificates.clone(),
+            reloader,
         })
     }
 
@@ -99,7 +93,7 @@ impl App {
     /// What SIGHUP asks for.
     #[must_use]
     pub fn reloader(&self) -> Reloader {
-        Reloader(self.certificates.clone())
+        self.reloader.clone()
     }
 
     /// Serves until `shutdown`, then drains; returns when nothing is in flight, or by the end of the drain.
@@ -107,50 +101,51 @@ impl App {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let drain = Drain::default();
         let workers = self.workers(&drain);
-        let Some(proxy) = self.proxies.first() else { return };
-        let log = Arc::clone(&self.log);
-        let logging = tokio::spawn(async move { log.run().await });
-        let admin = tokio::spawn(admin::serve(self.admin_listener, drain.clone(), self.metrics));
-        let watching = self.certificates.clone().map(|certificates| tokio::spawn(certificates.watch()));
-        let streams = tokio::spawn(Arc::clone(proxy).watch_streams());
+        let process = self.process;
+        let admin = Admin { drain: drain.clone(), metrics: Arc::clone(&process.metrics), live: Arc::clone(&process.live) };
         let limit = self.settings.drain;
+        let mut ending = drain.watch();
+        let (log, watched, farewell) = (Arc::clone(&process), Arc::clone(&process), Arc::clone(&process));
+        let helpers = [
+            tokio::spawn(async move { log.log.run().await }),
+            tokio::spawn(async move { watched.watch_streams().await }),
+            tokio::spawn(self.reloader.watch()),
+            tokio::spawn(async move {
+                reached(&mut ending, Stage::Ending).await;
+                farewell.streams.end_all();
+            }),
+        ];
+        let admin = tokio::spawn(admin.serve(self.admin_listener));
         let stopping = async {
             shutdown.await;
             tracing::info!(event = "stopping", at_most_ms = limit.as_millis(), detail = "a second signal stops at once");
             drain.run(limit).await;
             std::future::pending().await
         };
-        let mut ending = drain.watch();
-        let proxy = Arc::clone(proxy);
-        let farewell = tokio::spawn(async move {
-            reached(&mut ending, Stage::Ending).await;
-            proxy.end_streams();
-        });
         tokio::select! {
             () = server::serve(self.listener, workers, self.settings.max_connections, drain.clone()) => {}
             () = stopping => {}
         }
-        for task in [streams, farewell, logging] {
+        // Probes are answered to the end.
+        for task in helpers {
             task.abort();
         }
         admin.abort();
-        if let Some(watching) = watching {
-            watching.abort();
-        }
-        self.log.flush();
+        process.log.flush();
         tracing::info!(event = "stopped");
     }
 
     fn workers(&self, drain: &Drain) -> Vec<Worker> {
         let mut workers = Vec::new();
         for proxy in &self.proxies {
-            let is_https = self.certificates.is_some();
-            let service = Service { proxy: Arc::clone(proxy), settings: self.settings, drain: drain.clone(), is_https };
+            let live = Arc::clone(&self.process.live);
+            let is_https = live.current().tls.is_some();
+            let service = Service { proxy: Arc::clone(proxy), live, settings: self.settings, drain: drain.clone(), is_https };
             if workers.is_empty() {
-                workers.push(Worker::here(service, self.certificates.clone()));
+                workers.push(Worker::here(service));
                 continue;
             }
-            match Worker::elsewhere(service, self.certificates.clone()) {
+            match Worker::elsewhere(service) {
                 Ok(worker) => workers.push(worker),
                 Err(error) => tracing::warn!(event = "worker_missing", error = %error, detail = "the others do its work"),
             }
@@ -168,4 +163,22 @@ fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, BindE
         socket.listen(BACKLOG)
     };
     bound().map_err(|cause| BindError { setting, address, cause })
+}
+
+/// Rule S8: one line with every effective clock.
+pub fn state_the_clocks(policy: &SessionPolicy) {
+    let (standard, demo) = (policy.clocks(Class::Standard), policy.clocks(Class::Demo));
+    tracing::info!(
+        event = "policy",
+        version = policy.version(),
+        ttl_ms = standard.ttl.as_millis(),
+        refresh_threshold_ms = standard.threshold.as_millis(),
+        heartbeat_ms = standard.heartbeat.as_millis(),
+        demo_ttl_ms = demo.ttl.as_millis(),
+        demo_refresh_threshold_ms = demo.threshold.as_millis(),
+        demo_heartbeat_ms = demo.heartbeat.as_millis(),
+        timeout_buffer_ms = policy.buffer().as_millis(),
+        absolute_timeout_ms = policy.absolute().map(Span::as_millis),
+        idle_promise_ms = standard.threshold.as_millis(),
+    );
 }

@@ -1,0 +1,159 @@
+//! Takes up what changed in files while the program runs: keys, clocks and the certificate, all of them or none.
+//!
+//! A change is heard of by watching folders, by looking every few seconds (some file systems say nothing), or by SIGHUP. What
+//! does not hold keeps the generation that was in use, and is reported until it is mended.
+
+use super::state_the_clocks;
+use crate::clock::Clock;
+use crate::config::{self, Fingerprint, Source};
+use crate::live::Live;
+use crate::metrics::Metrics;
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecursiveMode, Watcher as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How often the files are looked at, whatever watching says.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Events of one change come together.
+const TOGETHER: Duration = Duration::from_millis(50);
+/// Files that are not swapped as a whole are taken up when they have been the same for so long; or, if they never are, after
+/// so many tries.
+const SETTLED: Duration = Duration::from_millis(250);
+const TRIES: usize = 8;
+
+/// Asks for a reload; all clones are one.
+#[derive(Clone)]
+pub struct Reloader(Arc<Inner>);
+
+struct Inner {
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    seen: Mutex<Seen>,
+}
+
+struct Seen {
+    source: Source,
+    /// What the files held when they were last tried, whether it was taken up or not.
+    tried: Fingerprint,
+}
+
+impl Reloader {
+    pub fn new(source: Source, live: Arc<Live>, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
+        metrics.generation(live.current().number);
+        let seen = Mutex::new(Seen { tried: source.files.clone(), source });
+        Self(Arc::new(Inner { live, metrics, clock, seen }))
+    }
+
+    /// Reads the files now. What is the same as before is left alone.
+    pub fn reload(&self) {
+        let inner = &*self.0;
+        let mut seen = inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = seen.tried.look_again();
+        if now == seen.tried {
+            return;
+        }
+        seen.tried = now;
+        match seen.source.load_again() {
+            Ok(config) => {
+                let generation = inner.live.replace(Arc::clone(&config.rules), config.ends.tls);
+                inner.metrics.reloaded(true);
+                inner.metrics.generation(generation.number);
+                let version = config.rules.policy.version();
+                tracing::info!(event = "reloaded", generation = generation.number, policy_version = version);
+                let doubt = config::doubts(&config.rules, inner.clock.now().second());
+                for warning in config.warnings.iter().chain(&doubt) {
+                    tracing::warn!(event = "setting_warning", detail = warning);
+                }
+                state_the_clocks(&config.rules.policy);
+                seen.tried = config.source.files.clone();
+                seen.source = config.source;
+            }
+            Err(rejected) => {
+                inner.metrics.reloaded(false);
+                let kept = inner.live.current().number;
+                for problem in &rejected.problems {
+                    let detail = &problem.remedy;
+                    tracing::error!(
+                        event = "reload_failed",
+                        setting = problem.setting,
+                        value = problem.value,
+                        detail,
+                        kept_generation = kept
+                    );
+                }
+                inner.live.complain(Some(rejected.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")));
+            }
+        }
+    }
+
+    /// Takes up changes as they come, for ever.
+    pub async fn watch(self) {
+        let (files, are_swapped) = {
+            let seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            (seen.source.files.clone(), seen.source.files_are_swapped)
+        };
+        if files.is_empty() {
+            return;
+        }
+        let (say, mut heard) = mpsc::channel(1);
+        // Kept for as long as this runs; without it, looking is all there is.
+        let _watcher = watch(&files, say).map_err(|error| tracing::warn!(event = "watch_failed", error = %error)).ok();
+        loop {
+            // The first time at once: what changed before anybody watched was heard by nobody.
+            let reloader = self.clone();
+            // A file system may hang; the workers must not.
+            let _ = tokio::task::spawn_blocking(move || {
+                if !are_swapped {
+                    reloader.settle();
+                }
+                reloader.reload();
+            })
+            .await;
+            tokio::select! {
+                Some(()) = heard.recv() => tokio::time::sleep(TOGETHER).await,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let _ = heard.try_recv(); // What was heard meanwhile is looked at now.
+        }
+    }
+
+    /// Waits until nobody writes any more.
+    fn settle(&self) {
+        let tried = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).tried.clone();
+        let mut last = tried.look_again();
+        if last == tried {
+            return;
+        }
+        for _ in 0..TRIES {
+            std::thread::sleep(SETTLED);
+            let now = tried.look_again();
+            if now == last {
+                return;
+            }
+            last = now;
+        }
+    }
+}
+
+impl std::fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reloader").finish_non_exhaustive()
+    }
+}
+
+fn watch(files: &Fingerprint, say: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // We read them ourselves.
+        let is_reading = |kind| matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write));
+        if !event.is_ok_and(|event| is_reading(event.kind)) {
+            let _ = say.try_send(()); // One that waits to be heard says the same.
+        }
+    })?;
+    for folder in files.folders() {
+        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+    }
+    Ok(watcher)
+}

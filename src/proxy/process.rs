@@ -1,0 +1,188 @@
+//! What all workers share, and what is done with it for a request: the rules are asked, and what they answer is carried out.
+
+use super::AnswerBody;
+use super::facts::ResponseFields;
+use super::finish::finish;
+use super::gate::GateLimits;
+use super::report::Reporter;
+use super::streams::{StreamMode, Streams};
+use crate::clock::Clock;
+use crate::endpoints::{Call, Endpoint, EndpointSettings};
+use crate::live::{Generation, Live};
+use crate::memory::{Memory, OnlyKnown, SignatureMemo};
+use crate::metrics::Metrics;
+use crate::session::Surroundings;
+use crate::session::decide::Verdict;
+use crate::session::family::Family;
+use crate::session::outcome::{Dead, Outcome};
+use crate::session::settle::settle;
+use crate::session::time::{Span, UnixMillis};
+use crate::telemetry::AccessLog;
+use http::{Response, Uri, request, response};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How often open streams are looked at: a session's end is seen this late at most.
+const STREAMS_EVERY: Duration = Duration::from_millis(250);
+
+pub struct Process {
+    pub settings: ProxySettings,
+    pub live: Arc<Live>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+    pub log: Arc<AccessLog>,
+    pub memory: Memory,
+    pub signatures: SignatureMemo,
+    pub streams: Arc<Streams>,
+    pub reporter: Reporter,
+    /// Tells this process's requests from another's.
+    pub instance: u32,
+    pub requests: AtomicU64,
+    /// A token of some request verified: the key is the backend's.
+    pub has_verified: AtomicBool,
+}
+
+/// What the settings say of requests.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    pub mode: Mode,
+    pub endpoints: EndpointSettings,
+    pub gate: GateLimits,
+    pub streams: StreamMode,
+    /// How long a tunnel may be silent; `None` is for ever.
+    pub tunnel_idle: Option<Span>,
+}
+
+/// `SLIDECAR_MODE`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Enforce,
+    /// Everything passes as it came; only log and counters say what would have been done.
+    Observe,
+}
+
+/// What a request has to do with: the rules that it began with, and what they ask of the shell.
+#[derive(Clone, Copy)]
+pub struct Under<'a> {
+    pub generation: &'a Generation,
+    pub around: Surroundings<'a>,
+}
+
+/// What the log line says of a request, gathered on its way.
+#[derive(Default)]
+pub struct Said {
+    pub outcome: Option<Outcome>,
+    pub family: Option<Family>,
+    pub error: Option<&'static str>,
+}
+
+impl Said {
+    pub fn hear(&mut self, verdict: &Verdict) {
+        self.outcome = Some(verdict.outcome);
+        self.family = verdict.session.as_ref().map(|live| live.token.family);
+    }
+}
+
+impl Process {
+    pub fn new(settings: ProxySettings, live: Arc<Live>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, log: Arc<AccessLog>) -> Self {
+        // Not for secrets: the library's random numbers for those take 50 ms to begin with.
+        let instance = (RandomState::new().hash_one(0) >> 32) as u32;
+        let streams = Arc::new(Streams::new(settings.streams));
+        Self {
+            settings,
+            live,
+            clock,
+            metrics,
+            log,
+            memory: Memory::default(),
+            signatures: SignatureMemo::default(),
+            streams,
+            reporter: Reporter::default(),
+            instance,
+            requests: AtomicU64::new(0),
+            has_verified: AtomicBool::new(false),
+        }
+    }
+
+    /// Looks after the open streams of all workers, for ever.
+    pub async fn watch_streams(&self) {
+        loop {
+            tokio::time::sleep(STREAMS_EVERY).await;
+            let buffer = self.live.current().rules.policy.buffer();
+            let outliving = if self.streams.is_empty() { 0 } else { self.streams.sweep(&self.memory, buffer, self.clock.now()) };
+            self.metrics.streams_outliving_session(outliving);
+        }
+    }
+
+    /// What the rules come to. They are asked twice where they want a signature that takes long: with what is known, and
+    /// again when it was made; between the two, the worker serves others.
+    pub async fn with_signatures<T>(&self, under: &Under<'_>, ask: impl Fn(&Surroundings<'_>) -> T) -> T {
+        let rules = &under.generation.rules;
+        if !rules.keys.active().is_slow() {
+            return ask(&under.around);
+        }
+        let signatures = self.signatures.under(under.generation.number);
+        let known = OnlyKnown::of(signatures);
+        let answer = ask(&Surroundings { signer: &known, ..under.around });
+        match known.missing() {
+            None => answer,
+            Some(missing) => {
+                signatures.make(rules, missing).await;
+                ask(&under.around)
+            }
+        }
+    }
+
+    pub async fn answer(
+        &self,
+        endpoint: Endpoint,
+        head: &request::Parts,
+        verdict: &Verdict,
+        under: &Under<'_>,
+        now: UnixMillis,
+        said: &mut Said,
+    ) -> Response<AnswerBody> {
+        let call = Call { head, rules: &under.generation.rules, verdict, now };
+        let (mut head, body) = self.settings.endpoints.answer(endpoint, &call).into_parts();
+        // A call that was refused is no sign of a person.
+        let own = !(endpoint.is_activity() && head.status.is_success());
+        self.settle(&mut head, &call.head.uri, verdict, under, own, said).await;
+        Response::from_parts(head, AnswerBody::own(body))
+    }
+
+    /// `own`: the answer is ours and says nothing about the session.
+    pub async fn settle(&self, head: &mut response::Parts, uri: &Uri, verdict: &Verdict, under: &Under<'_>, own: bool, said: &mut Said) {
+        let now = self.clock.now();
+        let fields = ResponseFields::of(head);
+        let facts = fields.facts(uri.path().as_bytes(), own);
+        let settlement = self.with_signatures(under, |around| settle(&under.generation.rules, around, verdict, &facts, now)).await;
+        self.memory.apply(&settlement.effects, now);
+        self.reporter.report(&settlement.events, now);
+        if let (Outcome::Renewed(_), Some(live), Some(clock)) = (settlement.outcome, &verdict.session, &settlement.clock) {
+            self.streams.extend(&live.token.family, now.plus(clock.remaining));
+        }
+        said.outcome = Some(settlement.outcome);
+        if self.settings.mode == Mode::Enforce {
+            finish(&mut head.headers, &settlement, &under.generation.policy_version);
+        }
+    }
+
+    pub fn count(&self, said: &Said, path: &str) {
+        if said.family.is_some() {
+            self.has_verified.store(true, Ordering::Relaxed);
+        }
+        if let Some(outcome) = said.outcome {
+            self.metrics.decided(outcome);
+            self.metrics.signed(self.signatures.take_made());
+            if outcome == Outcome::Stripped(Dead::Unverified) && !self.has_verified.load(Ordering::Relaxed) {
+                self.reporter.unverified(self.clock.now());
+            }
+            if matches!(outcome, Outcome::Renewed(_)) {
+                self.metrics.renewed(path);
+            }
+        }
+    }
+}

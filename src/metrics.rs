@@ -2,7 +2,7 @@
 //! mean the same.
 
 use crate::session::outcome::Outcome;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -19,6 +19,10 @@ pub struct Metrics {
     streams_outliving_session: IntGauge,
     generation: IntGauge,
     reloads: [IntCounter; 2],
+    ended_sessions: IntGaugeVec,
+    without_room: IntCounter,
+    /// Without a value where there is no store.
+    store_connected: IntGaugeVec,
 }
 
 impl Default for Metrics {
@@ -47,13 +51,34 @@ impl Metrics {
         registry.register(Box::new(generation.clone()))?;
         registry.register(Box::new(reloads.clone()))?;
         let reloads = [reloads.get_metric_with_label_values(&["failed"])?, reloads.get_metric_with_label_values(&["ok"])?];
+        let ended_sessions = IntGaugeVec::new(
+            Opts::new("slidecar_ended_sessions", "What is remembered as over: families logged out or revoked, and whole subjects"),
+            &["by"],
+        )?;
+        let without_room = IntCounter::new("slidecar_ended_sessions_dropped_total", "Ends that found no room (SLIDECAR_MAX_REVOCATIONS)")?;
+        let store_connected = IntGaugeVec::new(Opts::new("slidecar_store_connected", "Whether the shared store is there"), &["store"])?;
+        registry.register(Box::new(ended_sessions.clone()))?;
+        registry.register(Box::new(without_room.clone()))?;
+        registry.register(Box::new(store_connected.clone()))?;
         registry.register(Box::new(decisions.clone()))?;
         registry.register(Box::new(renewals.clone()))?;
         registry.register(Box::new(signatures.clone()))?;
         registry.register(Box::new(streams_outliving_session.clone()))?;
         let counter = |outcome: Outcome| Ok((outcome, decisions.get_metric_with_label_values(&[outcome.decision(), outcome.reason()])?));
         let decisions = Outcome::all().into_iter().map(counter).collect::<Result<_, prometheus::Error>>()?;
-        Ok(Self { registry, decisions, renewals, routes: Mutex::default(), signatures, streams_outliving_session, generation, reloads })
+        Ok(Self {
+            registry,
+            decisions,
+            renewals,
+            routes: Mutex::default(),
+            signatures,
+            streams_outliving_session,
+            generation,
+            reloads,
+            ended_sessions,
+            without_room,
+            store_connected,
+        })
     }
 
     pub fn decided(&self, outcome: Outcome) {
@@ -95,6 +120,19 @@ impl Metrics {
     /// Files had changed, and were taken up or not.
     pub fn reloaded(&self, well: bool) {
         self.reloads[usize::from(well)].inc();
+    }
+
+    /// So many are remembered as over, for this reason.
+    pub fn ended_sessions(&self, by: &str, count: usize) {
+        self.ended_sessions.with_label_values(&[by]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub fn without_room(&self, count: u64) {
+        self.without_room.inc_by(count);
+    }
+
+    pub fn store_connected(&self, is_connected: bool) {
+        self.store_connected.with_label_values(&["redis"]).set(i64::from(is_connected));
     }
 
     /// The Prometheus text.

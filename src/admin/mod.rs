@@ -1,11 +1,18 @@
-//! The admin port: health and metrics. It is for kubelets and operators, never for users.
+//! The admin port: health, metrics, and the one thing that can be changed: sessions can be revoked (`revocations`). It is for
+//! kubelets and operators, never for users.
 //!
 //! `/livez` says that the process answers; `/readyz` that it should get traffic, which does not depend on the backend,
 //! for that has a readiness of its own; `/startupz` that it has begun. `/readyz?verbose` names what is not ready.
 
+mod revocations;
+
+use crate::clock::Clock;
 use crate::drain::{Drain, Stage};
 use crate::live::Live;
+use crate::memory::store::Link;
+use crate::memory::{Kind, Memory};
 use crate::metrics::Metrics;
+use crate::session::keys::Secret;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -26,6 +33,12 @@ pub struct Admin {
     pub drain: Drain,
     pub metrics: Arc<Metrics>,
     pub live: Arc<Live>,
+    pub memory: Arc<Memory>,
+    /// To the store, if there is one.
+    pub link: Option<Arc<Link>>,
+    pub clock: Arc<dyn Clock>,
+    /// What is asked of whoever changes anything.
+    pub token: Option<Secret>,
 }
 
 impl Admin {
@@ -42,9 +55,11 @@ impl Admin {
             };
             let admin = self.clone();
             tokio::spawn(async move {
-                let service = service_fn(|request: Request<Incoming>| {
-                    let answer = admin.answer(&request);
-                    async move { Ok::<_, Infallible>(answer) }
+                let service = service_fn(|request: Request<Incoming>| async {
+                    Ok::<_, Infallible>(match request.uri().path() {
+                        "/revocations" => revocations::answer(&admin, request).await,
+                        _ => admin.answer(&request),
+                    })
                 });
                 let serving = http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -70,18 +85,25 @@ impl Admin {
                 let short = if is_ready { "ok\n" } else { "not ready\n" };
                 (status, if is_verbose { Full::from(report) } else { Full::from(short) })
             }
-            "/metrics" => (StatusCode::OK, Full::from(self.metrics.render())),
-            _ => text(StatusCode::NOT_FOUND, "not found; there are /livez, /readyz, /startupz and /metrics\n"),
+            "/metrics" => (StatusCode::OK, Full::from(self.numbers())),
+            _ => text(StatusCode::NOT_FOUND, "not found; there are /livez, /readyz, /startupz, /metrics and /revocations\n"),
         };
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let mut response = plain(status, body);
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
         response
+    }
+
+    fn numbers(&self) -> String {
+        for (name, kind) in [("logged_out", Kind::Ended), ("family", Kind::Revoked), ("subject", Kind::Subject)] {
+            self.metrics.ended_sessions(name, self.memory.count(kind));
+        }
+        self.metrics.without_room(self.memory.take_without_room());
+        if let Some(link) = &self.link {
+            self.metrics.store_connected(link.is_connected());
+        }
+        self.metrics.render()
     }
 
     /// Whether traffic should come, and a line for each thing that decides it or that an operator should know.
@@ -96,7 +118,28 @@ impl Admin {
                 report += &format!("[!] settings: generation {generation} goes on, for the changed files were refused: {complaint}\n")
             }
         }
-        report += if is_serving { "ready\n" } else { "not ready\n" };
-        (is_serving, report)
+        let is_blind = self.link.as_ref().is_some_and(|link| link.is_blind());
+        if let Some(link) = &self.link {
+            let sign = if is_blind {
+                '-'
+            } else if link.is_connected() {
+                '+'
+            } else {
+                '!'
+            };
+            report += &format!("[{sign}] store: {}\n", link.describe());
+        }
+        let is_ready = is_serving && !is_blind;
+        report += if is_ready { "ready\n" } else { "not ready\n" };
+        (is_ready, report)
     }
+}
+
+fn plain(status: StatusCode, body: Full<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

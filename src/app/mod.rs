@@ -7,9 +7,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::{Drain, Stage, reached};
 use crate::live::Live;
+use crate::memory::Memory;
+use crate::memory::store::Store;
 use crate::metrics::Metrics;
 use crate::proxy::{Process, Proxy};
 use crate::server::{ServerSettings, Service, Worker};
+use crate::session::keys::Secret;
 use crate::session::policy::{Class, SessionPolicy};
 use crate::session::time::Span;
 use crate::telemetry::AccessLog;
@@ -19,11 +22,15 @@ pub use reload::Reloader;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
 
 /// Connections that wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`). One beyond it is not refused: its
 /// client tries again a second later. 128, which is usual, is less than what comes at once when a peer is rolled.
 const BACKLOG: u32 = 4096;
+/// How long the first connection waits for the store.
+const FIRST_WORD: Duration = Duration::from_secs(2);
 
 /// A bound program that does not serve yet.
 pub struct App {
@@ -34,6 +41,8 @@ pub struct App {
     process: Arc<Process>,
     settings: ServerSettings,
     reloader: Reloader,
+    store: Option<Store>,
+    admin_token: Option<Secret>,
 }
 
 /// An address that cannot be listened on.
@@ -69,7 +78,9 @@ impl App {
             UpstreamSettings { max_idle: config.limits.upstream.max_idle.div_ceil(config.workers), ..config.limits.upstream.clone() };
         let live = Arc::new(Live::new(Arc::clone(&config.rules), config.ends.tls.clone()));
         let reloader = Reloader::new(config.source.clone(), Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&clock));
-        let process = Arc::new(Process::new(config.proxy.clone(), live, clock, metrics, log));
+        let (outbox, store) = config.store.clone().map(Store::new).unzip();
+        let memory = Arc::new(Memory::new(config.max_revocations, outbox));
+        let process = Arc::new(Process::new(config.proxy.clone(), live, clock, metrics, log, memory));
         let proxy = |_| Arc::new(Proxy::new(Arc::clone(&process), Upstream::new(upstream.clone())));
         Ok(Self {
             listener,
@@ -78,6 +89,8 @@ impl App {
             process,
             settings: config.limits.server,
             reloader,
+            store,
+            admin_token: config.admin_token.clone(),
         })
     }
 
@@ -102,7 +115,16 @@ impl App {
         let drain = Drain::default();
         let workers = self.workers(&drain);
         let process = self.process;
-        let admin = Admin { drain: drain.clone(), metrics: Arc::clone(&process.metrics), live: Arc::clone(&process.live) };
+        let link = self.store.as_ref().map(Store::link);
+        let admin = Admin {
+            drain: drain.clone(),
+            metrics: Arc::clone(&process.metrics),
+            live: Arc::clone(&process.live),
+            memory: Arc::clone(&process.memory),
+            link: link.clone(),
+            clock: Arc::clone(&process.clock),
+            token: self.admin_token,
+        };
         let limit = self.settings.drain;
         let mut ending = drain.watch();
         let (log, watched, farewell) = (Arc::clone(&process), Arc::clone(&process), Arc::clone(&process));
@@ -116,6 +138,11 @@ impl App {
             }),
         ];
         let admin = tokio::spawn(admin.serve(self.admin_listener));
+        let _store = self.store.map(|store| share(store, &process));
+        if let Some(link) = link {
+            // Until then, requests would be refused that need not be; a store that is not there must not hold up the start.
+            let _ = tokio::time::timeout(FIRST_WORD, link.connected()).await;
+        }
         let stopping = async {
             shutdown.await;
             tracing::info!(event = "stopping", at_most_ms = limit.as_millis(), detail = "a second signal stops at once");
@@ -152,6 +179,27 @@ impl App {
         }
         workers
     }
+}
+
+/// Keeps the store on a thread of its own, for its work must not hold up a request; it ends when what is returned is dropped.
+fn share(store: Store, process: &Arc<Process>) -> oneshot::Sender<()> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (memory, clock) = (Arc::clone(&process.memory), Arc::clone(&process.clock));
+    let working = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            tokio::select! {
+                () = store.run(memory, move || clock.now()) => {}
+                _ = stopped => {}
+            }
+        });
+        runtime.shutdown_background();
+        std::io::Result::Ok(())
+    };
+    if let Err(error) = std::thread::Builder::new().name("store".to_owned()).spawn(working) {
+        tracing::error!(event = "store_lost", error = %error);
+    }
+    stop
 }
 
 fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {

@@ -8,12 +8,15 @@ mod files;
 mod keys;
 mod limits;
 pub mod parse;
+mod store;
 pub mod table;
 mod unknown;
 pub mod vars;
 
 use crate::endpoints::EndpointSettings;
+use crate::memory::store::StoreSettings;
 use crate::proxy::{Mode, ProxySettings};
+use crate::session::keys::Secret;
 use crate::session::paths::PathRules;
 use crate::session::policy::{Class, PolicySettings, SessionPolicy};
 use crate::session::token::TokenRules;
@@ -24,6 +27,7 @@ use files::Files;
 pub use files::Fingerprint;
 pub use keys::doubts;
 use limits::Limits;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use vars::{Entry, Problem, Reader, Vars};
 
@@ -37,6 +41,9 @@ pub struct Config {
     pub proxy: ProxySettings,
     pub limits: Limits,
     pub ends: Ends,
+    pub store: Option<StoreSettings>,
+    pub max_revocations: usize,
+    pub admin_token: Option<Secret>,
     pub workers: usize,
     pub log: LogSettings,
     /// Every setting with its value and source.
@@ -106,6 +113,9 @@ fn load_once(vars: &dyn Vars, files: &Files) -> Result<Config, Rejected> {
     let workers = r.get(&table::SLIDECAR_WORKERS).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let level = r.get(&table::SLIDECAR_LOG);
     let format = r.get(&table::SLIDECAR_LOG_FORMAT);
+    let store = store::read(r, &mut warnings);
+    let admin_token = store::admin_token(r, &mut warnings);
+    let max_revocations = r.get(&table::SLIDECAR_MAX_REVOCATIONS);
     let limits = limits::read(r, target, extra_roots);
 
     let unknown = unknown::warnings(&vars.names(), vars);
@@ -125,6 +135,9 @@ fn load_once(vars: &dyn Vars, files: &Files) -> Result<Config, Rejected> {
             },
             limits: limits?,
             ends: ends?,
+            store: store?,
+            max_revocations: max_revocations?,
+            admin_token,
             workers,
             log: LogSettings { level: level?, format: format? },
             entries: std::mem::take(&mut reader.entries),
@@ -135,6 +148,18 @@ fn load_once(vars: &dyn Vars, files: &Files) -> Result<Config, Rejected> {
     match config {
         Some(config) if reader.problems.is_empty() => Ok(config),
         _ => Err(Rejected { problems: reader.problems, unknown }),
+    }
+}
+
+/// Where the admin port is and what it asks for: all that a command needs that talks to a running slidecar.
+pub fn admin_access(vars: &dyn Vars) -> Result<(SocketAddr, Option<Secret>), Rejected> {
+    let files = Files::default();
+    let mut reader = Reader::new(vars, &files);
+    let address = reader.get(&table::SLIDECAR_ADMIN_LISTEN);
+    let token = reader.secret(&table::SLIDECAR_ADMIN_TOKEN, false);
+    match address {
+        Some(address) if reader.problems.is_empty() => Ok((address, token)),
+        _ => Err(Rejected { problems: reader.problems, unknown: Vec::new() }),
     }
 }
 

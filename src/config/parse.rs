@@ -1,5 +1,6 @@
 //! From a setting's text to its value. An error says what would be right; it never repeats the value.
 
+use crate::memory::store::Address;
 use crate::proxy::{Mode, StreamMode};
 use crate::session::Persistence;
 use crate::session::attributes::Attributes;
@@ -32,6 +33,15 @@ pub fn duration_or_off(text: &str) -> Result<Option<Span>, String> {
 pub fn moment(text: &str) -> Result<UnixSeconds, String> {
     let moment = text.trim().parse::<jiff::Timestamp>().map(|moment| UnixSeconds::new(moment.as_second()));
     moment.map_err(|_| "write a moment of RFC 3339, such as 2027-01-31T00:00:00Z".to_owned())
+}
+
+pub fn store(text: &str) -> Result<Option<Address>, String> {
+    if text == "memory" { Ok(None) } else { Address::parse(text.trim()).map(Some) }
+}
+
+pub fn store_prefix(text: &str) -> Result<String, String> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
+    if is_plain && !text.is_empty() { Ok(text.to_owned()) } else { Err("write letters, digits or any of - _ . : /".to_owned()) }
 }
 
 pub fn path(text: &str) -> Result<PathBuf, String> {

@@ -2,6 +2,7 @@
 //! `slidecar check` come from here or are held to it by a test.
 
 use super::parse;
+use crate::memory::store::Address;
 use crate::proxy::{Mode, StreamMode};
 use crate::session::Persistence;
 use crate::session::attributes::Attributes;
@@ -42,6 +43,7 @@ pub enum Group {
     Token,
     Cookie,
     Proxy,
+    Store,
     Limits,
 }
 
@@ -67,7 +69,7 @@ impl About {
 }
 
 impl Group {
-    pub const ALL: [Self; 5] = [Self::Policy, Self::Token, Self::Cookie, Self::Proxy, Self::Limits];
+    pub const ALL: [Self; 6] = [Self::Policy, Self::Token, Self::Cookie, Self::Proxy, Self::Store, Self::Limits];
 
     #[must_use]
     pub const fn title(self) -> &'static str {
@@ -76,6 +78,7 @@ impl Group {
             Self::Token => "Token",
             Self::Cookie => "Cookie and paths",
             Self::Proxy => "Proxy",
+            Self::Store => "Store: what replicas share",
             Self::Limits => "Limits",
         }
     }
@@ -149,6 +152,7 @@ settings! {
         SLIDECAR_UPSTREAM: Target = Default::Required, parse::upstream, plain, "the backend: http://host:port, https://host:port, h2c://host:port (HTTP/2 without TLS) or unix:/path";
         SLIDECAR_LISTEN: SocketAddr = Default::Text("0.0.0.0:8080"), parse::address, plain, "where clients connect";
         SLIDECAR_ADMIN_LISTEN: SocketAddr = Default::Text("0.0.0.0:9180"), parse::address, plain, "health and metrics";
+        SLIDECAR_ADMIN_TOKEN: Secret = Default::Off, parse::secret, secret, "what POST /revocations on the admin port asks for as bearer token; without it nobody can revoke";
         SLIDECAR_MODE: Mode = Default::Text("enforce"), parse::mode, plain, "enforce, or observe: everything but the own endpoints passes as it came, and log and counters say what enforce would have done";
         SLIDECAR_TLS_CERT: Secret = Default::Off, parse::secret, secret, "certificate chain, PEM: clients speak TLS 1.2 or 1.3 then; a changed file is taken up while running";
         SLIDECAR_TLS_KEY: Secret = Default::Off, parse::secret, secret, "private key of the certificate, PEM";
@@ -158,8 +162,15 @@ settings! {
         SLIDECAR_LOG_FORMAT: LogFormat = Default::Text("json"), parse::log_format, plain, "json or text";
         SLIDECAR_DRAIN: Span = Default::Text("25s"), parse::duration, plain, "hard end of a graceful stop; for its first 5s new requests are still served while /readyz says no";
     }
+    Store {
+        SESSION_STORE: Option<Address> = Default::Text("memory"), parse::store, secret, "memory, or what replicas share: redis://host:port/0, rediss://user:password@host, redis-sentinel://host1,host2/master/0, redis-cluster://host1,host2 (rediss- for TLS); Redis or Valkey";
+        SESSION_STORE_CA: Secret = Default::Off, parse::secret, secret, "root certificates that the store may have besides the public ones, PEM";
+        SESSION_STORE_GRACE: Span = Default::Text("60s"), parse::duration, plain, "how long sessions are let in on what was last known when the store is lost; then requests with a session get 503";
+        SESSION_STORE_PREFIX: String = Default::Text("slidecar"), parse::store_prefix, plain, "what its keys begin with: one for each application, if several share a store";
+    }
     Limits {
         SLIDECAR_MAX_CONNECTIONS: usize = Default::Text("10000"), parse::count, plain, "client connections at once, tunnels included; further ones wait to be accepted";
+        SLIDECAR_MAX_REVOCATIONS: usize = Default::Text("100000"), parse::count, plain, "sessions that are remembered as ended; beyond that, a logout ends all sessions of its subject so far";
         SLIDECAR_MAX_REQUESTS: usize = Default::Text("1000"), parse::count, plain, "requests on one HTTP/1.1 connection; the last answer carries Connection: close";
         SLIDECAR_MAX_STREAMS: usize = Default::Text("100"), parse::count, plain, "requests at once on one HTTP/2 connection; further ones are refused to be sent again";
         SLIDECAR_MAX_HEAD: usize = Default::Text("32768"), parse::head_bytes, plain, "bytes of a request head; longer ones get 431";

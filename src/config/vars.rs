@@ -175,6 +175,13 @@ impl<'a> Reader<'a> {
         self.files.read(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound).then_some(path)
     }
 
+    /// What may be shown of a value that is secret as a whole.
+    pub fn show(&mut self, about: &About, shown: String) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.about.name == about.name) {
+            entry.shown = Some(shown);
+        }
+    }
+
     /// Fills in what was derived, once it is known.
     pub fn derive(&mut self, values: &[(&str, String)]) {
         for entry in self.entries.iter_mut().filter(|entry| entry.shown.is_none()) {

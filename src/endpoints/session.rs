@@ -1,6 +1,7 @@
 //! Status, heartbeat and logout: the three that speak of the caller's own session.
 
 use super::{Call, problem};
+use crate::session::decide::Forward;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
@@ -25,6 +26,9 @@ enum Status {
 
 /// Tells how long the session lives, without being a sign of anybody.
 pub fn status(call: &Call<'_>) -> Response<Vec<u8>> {
+    if call.verdict.forward == Forward::Unavailable {
+        return unavailable();
+    }
     let status = match &call.verdict.session {
         Some(live) => {
             let remaining = live.token.remaining(call.now);
@@ -49,6 +53,9 @@ pub fn status(call: &Call<'_>) -> Response<Vec<u8>> {
 
 /// A person is at work: the answer renews if that is due.
 pub fn heartbeat(call: &Call<'_>) -> Response<Vec<u8>> {
+    if call.verdict.forward == Forward::Unavailable {
+        return unavailable();
+    }
     if call.verdict.session.is_some() {
         return no_content();
     }
@@ -63,6 +70,14 @@ pub fn logout(call: &Call<'_>) -> Response<Vec<u8>> {
     if let Ok(deletion) = HeaderValue::from_bytes(&call.verdict.deletion(&call.rules.cookie.name)) {
         response.headers_mut().append(header::SET_COOKIE, deletion);
     }
+    response
+}
+
+/// Not over, but nobody can tell (rule R4): the page asks again.
+fn unavailable() -> Response<Vec<u8>> {
+    let mut response =
+        problem(StatusCode::SERVICE_UNAVAILABLE, "store_lost", "sessions cannot be checked for a moment; this one has not ended");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }
 

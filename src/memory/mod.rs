@@ -1,33 +1,51 @@
-//! What this process remembers between requests: which sessions ended here, how the backend sets its cookie, the
-//! signatures of the last seconds (`signatures`), and the tokens that were verified (`verified`). All of it may be lost:
-//! the browser carries what must survive a restart.
+//! What this process remembers between requests: which sessions are over (`ended`), how the backend sets its cookie, the
+//! signatures of the last seconds (`signatures`), and the tokens that were verified (`verified`). All of it may be lost: the
+//! browser carries what must survive a restart.
+//!
+//! What is over, replicas tell each other through a store, if there is one (`store`). A request never waits for it: it reads
+//! what is known here.
 
+mod ended;
+mod record;
 mod signatures;
+pub mod store;
 mod verified;
 
+pub use ended::Heard;
+pub use record::{Key, Kind, Record, bytes_of_hex};
 pub use signatures::{OnlyKnown, SignatureMemo, SigningUnder};
 pub use verified::VerifiedTokens;
 
 use crate::session::companion::Companion;
-use crate::session::effect::Effect;
+use crate::session::effect::{Effect, TOMBSTONE_GRACE};
 use crate::session::family::{Family, Subject};
 use crate::session::time::{Span, UnixMillis, UnixSeconds};
 use crate::session::{Ended, Ending};
+use ended::EndedSessions;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use store::Outbox;
 
-/// Ended families are swept when this many more have come.
-const SWEEP_EVERY: usize = 1024;
+/// Superseded families are swept when there are so many.
+const SWEEP_AT: usize = 1024;
 /// No answer is later than this; what was superseded before is forgotten.
 const LONGEST_REQUEST: Span = Span::from_secs(3600);
+/// No cookie lives longer (RFC 6265bis §5.5), so an operator's word holds for as long: when the tokens that it is about end,
+/// nobody knows.
+const LONGEST_COOKIE: Span = Span::from_secs(34_560_000);
 
 /// The process's own memory of sessions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
     /// Asked on every request; the rest hardly ever.
-    ended: RwLock<EndedFamilies>,
+    ended: EndedSessions,
     learned: RwLock<Learned>,
     superseded: Mutex<HashMap<[u8; 16], UnixMillis>>,
+    /// To the peers, if there is a store.
+    outbox: Option<Outbox>,
+    /// What found no room, since this was asked last.
+    without_room: AtomicU64,
 }
 
 /// How the backend sets its cookie, as long as it sets it alike for everybody.
@@ -40,24 +58,36 @@ enum Learned {
     Mixed,
 }
 
-#[derive(Debug, Default)]
-struct EndedFamilies {
-    until: HashMap<[u8; 16], UnixMillis>,
-    sweep_at: usize,
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(usize::MAX / 4, None)
+    }
 }
 
 impl Memory {
+    /// `most` families end by themselves before whole subjects do.
+    #[must_use]
+    pub fn new(most: usize, outbox: Option<Outbox>) -> Self {
+        Self {
+            ended: EndedSessions::new(most),
+            learned: RwLock::default(),
+            superseded: Mutex::default(),
+            outbox,
+            without_room: AtomicU64::new(0),
+        }
+    }
+
     /// Carries out what the rules asked to be remembered.
     pub fn apply(&self, effects: &[Effect], now: UnixMillis) {
         for effect in effects {
             match effect {
-                Effect::End { family, until } => write(&self.ended).insert(family, *until, now),
-                Effect::Reopen(family) => {
-                    write(&self.ended).until.remove(family.id());
+                Effect::End { family, subject, until } => {
+                    self.tell(self.ended.end(Kind::Ended, family, subject.as_ref(), *until, now));
                 }
+                Effect::Reopen(family) => self.tell(self.ended.reopen(family, now)),
                 Effect::Supersede(family) => {
                     let mut superseded = lock(&self.superseded);
-                    if superseded.len() >= SWEEP_EVERY {
+                    if superseded.len() >= SWEEP_AT {
                         superseded.retain(|_, at| now < at.plus(LONGEST_REQUEST));
                     }
                     superseded.insert(*family.id(), now);
@@ -74,6 +104,92 @@ impl Memory {
         }
     }
 
+    /// An operator ends a session. It holds here at once; answers what its peers are to hear.
+    pub fn revoke_family(&self, family: &Family, now: UnixMillis) -> Heard {
+        self.ended.end(Kind::Revoked, family, None, now.plus(LONGEST_COOKIE), now)
+    }
+
+    /// An operator ends all sessions of a subject that began in this second or before, or of which nobody knows when.
+    pub fn revoke_subject(&self, subject: &Subject, before: UnixSeconds, now: UnixMillis) -> Heard {
+        self.ended.end_subject(subject, before, now.plus(LONGEST_COOKIE), now)
+    }
+
+    /// Tells the peers, if it is news to them; whoever wants to know when they know gets what tells it.
+    pub fn tell_and_wait(&self, heard: Heard) -> Option<tokio::sync::oneshot::Receiver<()>> {
+        match (heard, &self.outbox) {
+            (Heard::News(key, record), Some(outbox)) => Some(outbox.send_and_wait(key, record)),
+            (Heard::NoRoom, _) => {
+                self.without_room.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn tell(&self, heard: Heard) {
+        match (heard, &self.outbox) {
+            (Heard::News(key, record), Some(outbox)) => outbox.send(key, record),
+            (Heard::NoRoom, _) => {
+                self.without_room.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    /// A stream of the family is open here: who renews it should say so. Its session ends then, as far as is known.
+    pub fn watch(&self, family: &Family, ends: UnixMillis, now: UnixMillis) {
+        if self.outbox.is_some() {
+            let key = Key { kind: Kind::Watched, id: *family.id() };
+            self.tell(self.ended.note(key, Record { until: ends.plus(TOMBSTONE_GRACE), at: now, word: 1 }));
+        }
+    }
+
+    /// A session has a later end. Peers hear of it if any of them has streams of it.
+    pub fn renewed(&self, family: &Family, ends: UnixMillis, now: UnixMillis) {
+        if self.outbox.is_none() || self.ended.get(&Key { kind: Kind::Watched, id: *family.id() }).is_none_or(|record| record.is_over(now))
+        {
+            return;
+        }
+        self.watch(family, ends, now);
+        let key = Key { kind: Kind::Renewed, id: *family.id() };
+        self.tell(self.ended.note(key, Record { until: ends.plus(TOMBSTONE_GRACE), at: now, word: ends.get() }));
+    }
+
+    /// The latest end of a session that a peer told of.
+    #[must_use]
+    pub fn renewal(&self, family: &Family) -> Option<UnixMillis> {
+        self.outbox.as_ref()?;
+        self.ended.get(&Key { kind: Kind::Renewed, id: *family.id() }).map(|record| UnixMillis::new(record.word))
+    }
+
+    /// A peer's word.
+    pub fn hear(&self, key: Key, record: Record, now: UnixMillis) {
+        self.tell(self.ended.hear(key, record, now));
+    }
+
+    /// Everything that peers should know.
+    #[must_use]
+    pub fn all(&self, now: UnixMillis) -> Vec<(Key, Record)> {
+        self.ended.all(now)
+    }
+
+    /// Forgets what is long over; answers what that was.
+    pub fn sweep(&self, now: UnixMillis) -> Vec<Key> {
+        self.ended.sweep(now)
+    }
+
+    /// How many ends of this kind are known.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> usize {
+        self.ended.count(kind)
+    }
+
+    /// Ends that found no room since this was asked last.
+    #[must_use]
+    pub fn take_without_room(&self) -> u64 {
+        self.without_room.swap(0, Ordering::Relaxed)
+    }
+
     /// How the backend last set its cookie, as far as this process saw.
     #[must_use]
     pub fn learned(&self) -> Option<Companion> {
@@ -86,24 +202,16 @@ impl Memory {
 
 impl Ended for Memory {
     /// An entry whose tokens are all over says nothing of a session that began since under the same name.
-    fn ended(&self, family: &Family, _: Option<&Subject>, _: Option<UnixSeconds>, now: UnixMillis) -> Option<Ending> {
-        let until = read(&self.ended).until.get(family.id()).copied();
-        until.filter(|until| now < *until).map(|_| Ending::LoggedOut)
+    fn ended(&self, family: &Family, subject: Option<&Subject>, origin: Option<UnixSeconds>, now: UnixMillis) -> Option<Ending> {
+        self.ended.ending(family, subject, origin, now)
+    }
+
+    fn is_blind(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.link().is_blind())
     }
 
     fn superseded(&self, family: &Family, since: UnixMillis) -> bool {
         lock(&self.superseded).get(family.id()).is_some_and(|at| since <= *at)
-    }
-}
-
-impl EndedFamilies {
-    fn insert(&mut self, family: &Family, until: UnixMillis, now: UnixMillis) {
-        if self.until.len() >= self.sweep_at {
-            self.until.retain(|_, until| *until > now);
-            self.sweep_at = self.until.len().saturating_add(SWEEP_EVERY);
-        }
-        let known = self.until.entry(*family.id()).or_insert(until);
-        *known = until.max(*known);
     }
 }
 
@@ -118,28 +226,4 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ended_families_are_swept_when_no_token_of_them_can_live() {
-        let memory = Memory::default();
-        let family = |n: u64| {
-            let mut id = [0; 16];
-            id[..8].copy_from_slice(&n.to_be_bytes());
-            Family::from_id(id)
-        };
-        for n in 0..5000 {
-            let now = UnixMillis::new(i64::try_from(n).unwrap());
-            memory.apply(&[Effect::End { family: family(n), until: UnixMillis::new(now.get() + 10) }], now);
-        }
-        let ended = |millis| memory.ended(&family(4999), None, None, UnixMillis::new(millis)).is_some();
-        assert!(ended(5008) && !ended(5009));
-        assert!(read(&memory.ended).until.len() <= SWEEP_EVERY + 11);
-        memory.apply(&[Effect::Reopen(family(4999))], UnixMillis::new(5000));
-        assert!(!ended(5000));
-    }
 }

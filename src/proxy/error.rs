@@ -15,6 +15,8 @@ pub enum ProxyError {
     BadPath,
     /// The client has no session where one is needed.
     NoSession(Outcome),
+    /// Ours: nobody knows what was revoked.
+    StoreLost,
     /// The backend's fault.
     Upstream(UpstreamError),
 }
@@ -27,6 +29,7 @@ impl ProxyError {
             Self::Message(_) => "bad_message",
             Self::BadPath => "bad_path",
             Self::NoSession(outcome) => outcome.reason(),
+            Self::StoreLost => "store_lost",
             Self::Upstream(UpstreamError::Unreachable) => "upstream_unreachable",
             Self::Upstream(UpstreamError::Silent) => "upstream_timeout",
             Self::Upstream(UpstreamError::Broken) => "upstream_broken",
@@ -42,6 +45,7 @@ impl ProxyError {
             Self::BadPath | Self::Upstream(UpstreamError::ClientBody) => StatusCode::BAD_REQUEST,
             Self::Upstream(UpstreamError::ClientSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::NoSession(_) => StatusCode::UNAUTHORIZED,
+            Self::StoreLost => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(UpstreamError::Unreachable | UpstreamError::Broken) => StatusCode::BAD_GATEWAY,
             Self::Upstream(UpstreamError::Silent) => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream(UpstreamError::NoTunnel) => StatusCode::NOT_IMPLEMENTED,
@@ -53,6 +57,7 @@ impl ProxyError {
             Self::Message(refusal) => refusal.detail,
             Self::BadPath => "the path has a bad escape",
             Self::NoSession(_) => "this path needs a session",
+            Self::StoreLost => "sessions cannot be checked for a moment; this one has not ended",
             Self::Upstream(UpstreamError::Unreachable) => "the backend does not accept connections",
             Self::Upstream(UpstreamError::Silent) => "the backend did not answer in time",
             Self::Upstream(UpstreamError::Broken) => "the backend's answer broke off before it began",
@@ -62,6 +67,9 @@ impl ProxyError {
         }
     }
 }
+
+/// Seconds until it is worth asking again: a store that comes back is found sooner.
+const RETRY_AFTER: &str = "5";
 
 /// The answer: RFC 9457 problem details, never stored.
 #[must_use]
@@ -84,6 +92,9 @@ pub fn respond(error: &ProxyError, request_id: &impl std::fmt::Display) -> Respo
         // The cookie is the credential; there is no scheme to log in with by a header.
         ProxyError::NoSession(_) => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Session realm=\"session\""));
+        }
+        ProxyError::StoreLost => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
         ProxyError::Message(refusal) => {
             if refusal.status == StatusCode::METHOD_NOT_ALLOWED {

@@ -94,7 +94,7 @@ impl Proxy {
         let now = process.clock.now();
         let (generation, learned) = (process.live.current(), process.memory.learned());
         let (verified, signer) = (self.verified.under(generation.number), process.signatures.under(generation.number));
-        let around = Surroundings { ended: &process.memory, verified: &verified, signer: &signer, learned: learned.as_ref() };
+        let around = Surroundings { ended: &*process.memory, verified: &verified, signer: &signer, learned: learned.as_ref() };
         let under = Under { generation: &generation, around };
         let mut verdict = process.with_signatures(&under, |around| decide(&generation.rules, around, &facts, now)).await;
         said.hear(&verdict);
@@ -152,11 +152,11 @@ impl Proxy {
             let protocol = upgrade.unwrap_or_else(|| HeaderValue::from_static("websocket"));
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             head.headers.insert(header::UPGRADE, protocol);
-            let terms = Terms { registration: process.streams.enter(token), idle: process.settings.tunnel_idle, hold: peer.hold.cloned() };
+            let terms = Terms { registration: process.enter_stream(token), idle: process.settings.tunnel_idle, hold: peer.hold.cloned() };
             tokio::spawn(tunnel::run(client, backend, terms));
         }
         let body = if facts::is_event_stream(&head.headers) {
-            AnswerBody::Events(body, Box::new(process.streams.enter(token)))
+            AnswerBody::Events(body, Box::new(process.enter_stream(token)))
         } else {
             AnswerBody::Backend(body)
         };
@@ -177,6 +177,7 @@ fn refuse(forward: &Forward) -> Result<Option<Response<AnswerBody>>, ProxyError>
     match forward {
         Forward::AsItCame | Forward::Cookies(_) => Ok(None),
         Forward::BadPath => Err(ProxyError::BadPath),
+        Forward::Unavailable => Err(ProxyError::StoreLost),
         Forward::Unauthorized(outcome) => Err(ProxyError::NoSession(*outcome)),
         Forward::ToLogin(location) => {
             let mut response = Response::new(AnswerBody::own(""));

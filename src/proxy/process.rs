@@ -5,7 +5,7 @@ use super::facts::ResponseFields;
 use super::finish::finish;
 use super::gate::GateLimits;
 use super::report::Reporter;
-use super::streams::{StreamMode, Streams};
+use super::streams::{Registration, StreamMode, Streams};
 use crate::clock::Clock;
 use crate::endpoints::{Call, Endpoint, EndpointSettings};
 use crate::live::{Generation, Live};
@@ -17,6 +17,7 @@ use crate::session::family::Family;
 use crate::session::outcome::{Dead, Outcome};
 use crate::session::settle::settle;
 use crate::session::time::{Span, UnixMillis};
+use crate::session::token::SessionToken;
 use crate::telemetry::AccessLog;
 use http::{Response, Uri, request, response};
 use std::hash::{BuildHasher as _, RandomState};
@@ -33,7 +34,7 @@ pub struct Process {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
     pub log: Arc<AccessLog>,
-    pub memory: Memory,
+    pub memory: Arc<Memory>,
     pub signatures: SignatureMemo,
     pub streams: Arc<Streams>,
     pub reporter: Reporter,
@@ -87,7 +88,14 @@ impl Said {
 }
 
 impl Process {
-    pub fn new(settings: ProxySettings, live: Arc<Live>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, log: Arc<AccessLog>) -> Self {
+    pub fn new(
+        settings: ProxySettings,
+        live: Arc<Live>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        log: Arc<AccessLog>,
+        memory: Arc<Memory>,
+    ) -> Self {
         // Not for secrets: the library's random numbers for those take 50 ms to begin with.
         let instance = (RandomState::new().hash_one(0) >> 32) as u32;
         let streams = Arc::new(Streams::new(settings.streams));
@@ -97,7 +105,7 @@ impl Process {
             clock,
             metrics,
             log,
-            memory: Memory::default(),
+            memory,
             signatures: SignatureMemo::default(),
             streams,
             reporter: Reporter::default(),
@@ -112,7 +120,8 @@ impl Process {
         loop {
             tokio::time::sleep(STREAMS_EVERY).await;
             let buffer = self.live.current().rules.policy.buffer();
-            let outliving = if self.streams.is_empty() { 0 } else { self.streams.sweep(&self.memory, buffer, self.clock.now()) };
+            let renewal = |family: &Family| self.memory.renewal(family);
+            let outliving = if self.streams.is_empty() { 0 } else { self.streams.sweep(&*self.memory, renewal, buffer, self.clock.now()) };
             self.metrics.streams_outliving_session(outliving);
         }
     }
@@ -162,12 +171,22 @@ impl Process {
         self.memory.apply(&settlement.effects, now);
         self.reporter.report(&settlement.events, now);
         if let (Outcome::Renewed(_), Some(live), Some(clock)) = (settlement.outcome, &verdict.session, &settlement.clock) {
-            self.streams.extend(&live.token.family, now.plus(clock.remaining));
+            let ends = now.plus(clock.remaining);
+            self.streams.extend(&live.token.family, ends);
+            self.memory.renewed(&live.token.family, ends, now);
         }
         said.outcome = Some(settlement.outcome);
         if self.settings.mode == Mode::Enforce {
             finish(&mut head.headers, &settlement, &under.generation.policy_version);
         }
+    }
+
+    /// A stream opens, with a session or without; peers should tell of the session's renewals.
+    pub fn enter_stream(&self, token: Option<&SessionToken>) -> Registration {
+        if let Some(token) = token {
+            self.memory.watch(&token.family, token.effective_exp().millis(), self.clock.now());
+        }
+        self.streams.enter(token)
     }
 
     pub fn count(&self, said: &Said, path: &str) {

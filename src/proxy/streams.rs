@@ -108,13 +108,14 @@ impl Streams {
     }
 
     /// Ends what has to end; answers how many live on beyond their session. `buffer` is how long after its session's end a
-    /// stream may live: the grace that the browser's timer has too.
-    pub fn sweep(&self, ended: &dyn Ended, buffer: Span, now: UnixMillis) -> usize {
+    /// stream may live: the grace that the browser's timer has too. `renewal` tells a later end that a peer knows of.
+    pub fn sweep(&self, ended: &dyn Ended, renewal: impl Fn(&Family) -> Option<UnixMillis>, buffer: Span, now: UnixMillis) -> usize {
         let mut outliving = 0_usize;
         let Registry { open, ends } = &mut *self.lock();
         for open in open.values_mut() {
             let Some(session) = &open.session else { continue };
-            let Some((ends, _)) = ends.get(session.family.id()) else { continue };
+            let Some((ends, _)) = ends.get_mut(session.family.id()) else { continue };
+            *ends = renewal(&session.family).map_or(*ends, |renewed| renewed.max(*ends));
             let ending: Option<Ending> = ended.ended(&session.family, session.subject.as_ref(), session.origin, now);
             if now < *ends && ending.is_none() {
                 continue;

@@ -68,6 +68,8 @@ pub enum Forward {
     Unauthorized(Outcome),
     /// Not at all: 400, the path cannot be read.
     BadPath,
+    /// Not at all: 503, for nobody knows whether the session was revoked.
+    Unavailable,
 }
 
 /// A session that this request carries.
@@ -142,12 +144,16 @@ pub fn decide(rules: &Rules, around: &Surroundings<'_>, facts: &RequestFacts<'_>
         session = Some(live);
     }
 
+    let is_blind = session.is_some() && around.ended.is_blind();
     let outcome = match &session {
+        Some(_) if is_blind => Outcome::Refused(Refused::StoreLost),
         Some(live) => Outcome::Kept(live.due.kept()),
         None => found.outcome,
     };
     let forward = if path.bad {
         Forward::BadPath
+    } else if is_blind {
+        Forward::Unavailable
     } else if path.protected && session.is_none() && !found.expired_goes_on {
         refuse(rules, facts, outcome)
     } else if edits.is_empty() {
@@ -218,7 +224,8 @@ impl Found {
                     Some(dead) => {
                         // A replica that did not hear of the end may have renewed it: remember it for as long as that lives.
                         if around.ended.ended(&token.family, token.subject.as_ref(), token.origin, now) == Some(Ending::LoggedOut) {
-                            found.effects.push(Effect::End { family: token.family, until: token.exp.millis().plus(TOMBSTONE_GRACE) });
+                            let until = token.exp.millis().plus(TOMBSTONE_GRACE);
+                            found.effects.push(Effect::End { family: token.family, subject: token.subject, until });
                         }
                         found.over.get_or_insert(token);
                         Err((Outcome::Stripped(dead), false))

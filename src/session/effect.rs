@@ -1,7 +1,7 @@
 //! What a decision leaves to be remembered: the shell carries it out.
 
 use super::companion::Companion;
-use super::family::Family;
+use super::family::{Family, Subject};
 use super::time::{Span, UnixMillis};
 
 /// How much longer than a token a tombstone lives: late answers and other clocks.
@@ -11,7 +11,7 @@ pub const TOMBSTONE_GRACE: Span = Span::from_secs(600);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// The family is logged out; no token of it can live longer than `until`.
-    End { family: Family, until: UnixMillis },
+    End { family: Family, subject: Option<Subject>, until: UnixMillis },
     /// Another session of the same person took this one's place: no late answer may renew it.
     Supersede(Family),
     /// A new login took a logged-out family up again.

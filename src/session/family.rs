@@ -67,13 +67,28 @@ impl Subject {
     #[must_use]
     pub fn of(claims: &Object<'_>) -> Option<Self> {
         let value = claims.get("sub").filter(|value| value.is_substantial())?;
-        let mut hash = Hasher::new("slidecar subject v1");
         // A string and its escaped spelling are one subject.
-        match value.as_str() {
-            Some(text) => hash.part(text.as_bytes()),
-            None => hash.part(value.raw()),
-        }
-        Some(Self(first_16(hash)))
+        Some(match value.as_str() {
+            Some(text) => Self::named(&text),
+            None => Self::of_bytes(value.raw()),
+        })
+    }
+
+    /// The subject whose `sub` this is, as text.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self::of_bytes(name.as_bytes())
+    }
+
+    #[must_use]
+    pub const fn id(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Self {
+        let mut hash = Hasher::new("slidecar subject v1");
+        hash.part(bytes);
+        Self(first_16(hash))
     }
 }
 
@@ -120,6 +135,7 @@ mod tests {
         assert_eq!(subject(r#"{"sub":"a"}"#), subject(r#"{"sub":"\u0061"}"#));
         assert_ne!(subject(r#"{"sub":"a"}"#), subject(r#"{"sub":"b"}"#));
         assert_ne!(subject(r#"{"sub":7}"#), None);
+        assert_eq!((subject(r#"{"sub":"a"}"#), subject(r#"{"sub":7}"#)), (Some(Subject::named("a")), Some(Subject::named("7"))));
         assert_eq!(subject(r#"{"sub":""}"#), None);
         assert_eq!(subject("{}"), None);
     }

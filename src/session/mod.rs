@@ -121,6 +121,11 @@ pub trait Ended: Send + Sync {
     /// Whether another session of the same person took this one's place after `since`, when a request came that still
     /// carried it: it is served, but its late answer must not put its cookie back.
     fn superseded(&self, family: &Family, since: UnixMillis) -> bool;
+
+    /// What peers know has not been heard for so long that nobody may be let in on it (rule R4).
+    fn is_blind(&self) -> bool {
+        false
+    }
 }
 
 /// Why a session that its token would let live is over.

@@ -9,7 +9,7 @@ pub enum Outcome {
     Passed(Foreign),
     /// A dead cookie was removed before the request went on.
     Stripped(Dead),
-    /// A protected path was asked for without a session.
+    /// A protected path was asked for without a session, or sessions cannot be judged for now.
     Refused(Refused),
     /// The session went on as it was.
     Kept(Kept),
@@ -63,11 +63,13 @@ words! {
 }
 
 words! {
-    /// What stood in place of the session that a protected path needs.
+    /// What stood in place of the session that a protected path needs; or why a session could not be let in anywhere.
     Refused {
         NoSession = "no_session",
         NotOurs = "not_ours",
         Dead = "dead",
+        /// Nobody knows what was revoked: the store has been lost for longer than `SESSION_STORE_GRACE`.
+        StoreLost = "store_lost",
     }
 }
 

@@ -40,6 +40,11 @@ impl UnixMillis {
     pub const fn plus(self, span: Span) -> Self {
         Self(self.0.saturating_add_unsigned(span.0))
     }
+
+    #[must_use]
+    pub const fn minus(self, span: Span) -> Self {
+        Self(self.0.saturating_sub_unsigned(span.0))
+    }
 }
 
 impl UnixSeconds {

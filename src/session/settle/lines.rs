@@ -30,6 +30,7 @@ pub(super) enum Meaning {
 pub(super) struct Started {
     pub family: Family,
     pub subject: Option<Subject>,
+    pub origin: Option<UnixSeconds>,
     pub end: UnixSeconds,
     pub clamped: bool,
     pub companion: Companion,
@@ -128,7 +129,7 @@ impl Settling<'_> {
         let persistent = age.is_some();
         let line = cookie.rewritten(&value, age);
         let companion = Companion { attributes: attributes.clone(), persistent };
-        let started = Started { family: token.family, subject: token.subject, end, clamped, companion };
+        let started = Started { family: token.family, subject: token.subject, origin: token.origin, end, clamped, companion };
         (Meaning::Session(Box::new(started)), Some(line))
     }
 

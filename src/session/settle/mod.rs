@@ -132,7 +132,7 @@ impl<'a> Settling<'a> {
     }
 
     fn log_in(&mut self, started: &Started, before: Option<&SessionToken>, declared: bool) {
-        let is_ended = self.around.ended.ended(&started.family, started.subject.as_ref(), None, self.now).is_some();
+        let is_ended = self.around.ended.ended(&started.family, started.subject.as_ref(), started.origin, self.now).is_some();
         let carried = self.verdict.tombstones.contains(&started.family);
         let mut tombstones = self.verdict.tombstones.clone();
         // L3. A request that carried the tombstone was sent after the logout, so its answer is a new login.
@@ -184,7 +184,7 @@ impl<'a> Settling<'a> {
     fn end_everywhere(&mut self, token: &SessionToken) {
         let family = token.family;
         if !family.is_weak() {
-            self.out.effects.push(Effect::End { family, until: self.now.plus(self.memory_of(Some(token))) });
+            self.out.effects.push(Effect::End { family, subject: token.subject, until: self.now.plus(self.memory_of(Some(token))) });
         }
     }
 

@@ -8,6 +8,7 @@ mod client;
 pub mod http2;
 pub mod kubelet;
 mod real;
+pub mod redis;
 mod sidecar;
 mod tokens;
 
@@ -17,5 +18,6 @@ pub use certificates::{Authority, Pair};
 pub use client::{Answer, Client};
 pub use http2::{Http2, Http2Backend};
 pub use real::{Process, bare, next_second, now, now_millis, signal, sleep_until};
-pub use sidecar::Sidecar;
-pub use tokens::{NOW, SECRET, claims, expiry, issued, payload, session_token, shape, token, token_by};
+pub use redis::Redis;
+pub use sidecar::{ADMIN_TOKEN, Sidecar};
+pub use tokens::{NOW, SECRET, claims, expiry, family, issued, payload, session_token, shape, token, token_by};

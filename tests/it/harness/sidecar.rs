@@ -13,6 +13,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+/// For those who may revoke.
+pub const ADMIN_TOKEN: (&str, &str) = ("SLIDECAR_ADMIN_TOKEN", "a token that nobody guesses");
+
 /// Stands still until it is moved. Replicas of one test share it.
 #[derive(Clone)]
 pub struct ManualClock {
@@ -35,6 +38,7 @@ impl Clock for ManualClock {
 }
 
 pub struct Sidecar {
+    settings: Vec<(String, String)>,
     pub address: String,
     pub admin: String,
     clock: ManualClock,
@@ -54,26 +58,33 @@ impl Sidecar {
         Self::start(backend, settings, self.clock.clone()).await
     }
 
+    /// Another one with the same settings, which shares the clock and, if they name one, the store.
+    pub async fn replica_like(&self, backend: &str) -> Self {
+        let settings: Vec<_> = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.replica(backend, &settings).await
+    }
+
     /// On a socket that listens already.
     pub async fn listening(backend: &str, listener: TcpListener, settings: &[(&str, &str)]) -> Self {
         let clock = ManualClock::new();
         let config = config(backend, settings);
-        Self::run(App::with_listener(&config, listener, Arc::new(clock.clone())).await.expect("a free port"), clock)
+        Self::run(App::with_listener(&config, listener, Arc::new(clock.clone())).await.expect("a free port"), clock, settings)
     }
 
     async fn start(backend: &str, settings: &[(&str, &str)], clock: ManualClock) -> Self {
         let config = config(backend, settings);
-        Self::run(App::build(&config, Arc::new(clock.clone())).await.expect("free ports"), clock)
+        Self::run(App::build(&config, Arc::new(clock.clone())).await.expect("free ports"), clock, settings)
     }
 
-    fn run(app: App, clock: ManualClock) -> Self {
+    fn run(app: App, clock: ManualClock, settings: &[(&str, &str)]) -> Self {
         let (address, admin) = (app.address().expect("bound").to_string(), app.admin_address().expect("bound").to_string());
         let reloader = app.reloader();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, admin, clock, reloader, stop: Some(stop), running }
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { settings, address, admin, clock, reloader, stop: Some(stop), running }
     }
 
     pub async fn client(&self) -> Client {
@@ -98,6 +109,23 @@ impl Sidecar {
             answers.push(client.answer("GET").await);
         }
         answers
+    }
+
+    /// `POST /revocations` by who may.
+    pub async fn revoke(&self, order: &str) -> super::Answer {
+        let mut client = Client::to(&self.admin).await;
+        let length = order.len();
+        let token = ADMIN_TOKEN.1;
+        client
+            .send(format!(
+                "POST /revocations HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{order}"
+            ))
+            .await;
+        client.answer("POST").await
+    }
+
+    pub async fn ready(&self) -> super::Answer {
+        Client::to(&self.admin).await.request("GET", "/readyz?verbose", &[]).await
     }
 
     /// What Prometheus would scrape.

@@ -52,3 +52,11 @@ fn decoded(token: &str, part: usize) -> String {
     let part = token.split('.').nth(part).expect("a token has three parts");
     String::from_utf8(BASE64.decode(part).expect("base64url")).expect("UTF-8")
 }
+
+/// Its family's name: 32 hex digits.
+pub fn family(token: &str) -> String {
+    use slidecar::session::{family::Family, json::Object, time::UnixSeconds};
+    let payload = payload(token);
+    let origin = claims(token)["iat"].as_i64().map(UnixSeconds::new);
+    Family::of(&Object::parse(payload.as_bytes()).expect("claims"), origin).id().iter().map(|byte| format!("{byte:02x}")).collect()
+}

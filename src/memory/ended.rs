@@ -1,0 +1,258 @@
+//! Which sessions are over though their tokens would let them live, and which are watched: what replicas tell each other.
+
+use super::record::{Key, Kind, Record};
+use super::{read, write};
+use crate::session::family::{Family, Subject};
+use crate::session::time::{UnixMillis, UnixSeconds};
+use crate::session::{Ending, effect::TOMBSTONE_GRACE};
+use std::collections::HashMap;
+use std::sync::RwLock;
+
+/// What is over is swept when this many more have come.
+const SWEEP_EVERY: usize = 1024;
+
+/// Records by key, bounded.
+#[derive(Debug)]
+pub struct EndedSessions {
+    known: RwLock<Known>,
+    /// Families that end by themselves; beyond that, their subjects end as a whole.
+    most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    records: HashMap<Key, Record>,
+    sweep_at: usize,
+}
+
+/// What became of something that was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It was known.
+    Known,
+    /// It is news: peers should hear of it.
+    News(Key, Record),
+    /// There is no room for it.
+    NoRoom,
+}
+
+impl EndedSessions {
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { known: RwLock::default(), most }
+    }
+
+    /// The family is over. Where there is no room for it, its whole subject is, as far as it began before.
+    pub fn end(&self, kind: Kind, family: &Family, subject: Option<&Subject>, until: UnixMillis, now: UnixMillis) -> Heard {
+        let key = Key { kind, id: *family.id() };
+        let record = Record { until, at: now, word: 1 };
+        let mut known = write(&self.known);
+        if let Some(old) = known.records.get(&key).filter(|old| old.word == 1 && !old.is_over(now)) {
+            if old.until >= until {
+                return Heard::Known;
+            }
+        } else if !known.has_room(self.most, now) {
+            drop(known);
+            return subject.map_or(Heard::NoRoom, |subject| self.end_subject(subject, now.second(), until, now));
+        }
+        known.put(key, record)
+    }
+
+    /// All sessions of the subject that began in this second or before, and those of which nobody knows when they began.
+    pub fn end_subject(&self, subject: &Subject, before: UnixSeconds, until: UnixMillis, now: UnixMillis) -> Heard {
+        let mut known = write(&self.known);
+        // One for each person: twice the room of the families is for those, and for what peers say.
+        if !known.has_room(self.most.saturating_mul(2), now) {
+            return Heard::NoRoom;
+        }
+        known.put(Key { kind: Kind::Subject, id: *subject.id() }, Record { until, at: now, word: before.get() })
+    }
+
+    /// A new login took the family up again.
+    pub fn reopen(&self, family: &Family, now: UnixMillis) -> Heard {
+        let key = Key { kind: Kind::Ended, id: *family.id() };
+        let mut known = write(&self.known);
+        let Some(old) = known.records.get(&key).copied().filter(|old| old.word == 1) else { return Heard::Known };
+        // In the very millisecond of the logout, too: whoever logs in knows of it.
+        known.put(key, Record { until: old.until, at: now.max(UnixMillis::new(old.at.get().saturating_add(1))), word: 0 })
+    }
+
+    /// Something that is no end: streams are open, or a session got a later end.
+    pub fn note(&self, key: Key, record: Record) -> Heard {
+        let mut known = write(&self.known);
+        if known.has_room(self.most.saturating_mul(2), record.at) { known.put(key, record) } else { Heard::NoRoom }
+    }
+
+    /// What a peer said. News are answered only where we know better, so that the peer hears of it.
+    pub fn hear(&self, key: Key, record: Record, now: UnixMillis) -> Heard {
+        let mut known = write(&self.known);
+        if record.is_over(now) {
+            return Heard::Known;
+        }
+        if !known.records.contains_key(&key) && !known.has_room(self.most.saturating_mul(2), now) {
+            return Heard::NoRoom;
+        }
+        known.put(key, record);
+        match known.records.get(&key) {
+            Some(merged) if *merged != record => Heard::News(key, *merged),
+            _ => Heard::Known,
+        }
+    }
+
+    /// Whether the session is over, and how it ended.
+    #[must_use]
+    pub fn ending(&self, family: &Family, subject: Option<&Subject>, origin: Option<UnixSeconds>, now: UnixMillis) -> Option<Ending> {
+        let known = read(&self.known);
+        if known.records.is_empty() {
+            return None;
+        }
+        let find = |kind, id| known.records.get(&Key { kind, id }).filter(|record| !record.is_over(now));
+        let is_revoked = find(Kind::Revoked, *family.id()).is_some()
+            || subject
+                .and_then(|subject| find(Kind::Subject, *subject.id()))
+                .is_some_and(|record| origin.is_none_or(|origin| origin.get() <= record.word));
+        if is_revoked {
+            return Some(Ending::Revoked);
+        }
+        find(Kind::Ended, *family.id()).filter(|record| record.word == 1).map(|_| Ending::LoggedOut)
+    }
+
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<Record> {
+        read(&self.known).records.get(key).copied()
+    }
+
+    /// Everything that still says something.
+    #[must_use]
+    pub fn all(&self, now: UnixMillis) -> Vec<(Key, Record)> {
+        let known = read(&self.known);
+        known.records.iter().filter(|(_, record)| !record.is_over(now)).map(|(key, record)| (*key, *record)).collect()
+    }
+
+    /// Forgets what says nothing any more, some time after it; answers what that was.
+    pub fn sweep(&self, now: UnixMillis) -> Vec<Key> {
+        let mut known = write(&self.known);
+        let over: Vec<Key> =
+            known.records.iter().filter(|(_, record)| record.is_over(now.minus(TOMBSTONE_GRACE))).map(|(key, _)| *key).collect();
+        for key in &over {
+            known.records.remove(key);
+        }
+        over
+    }
+
+    /// How many there are of each kind.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> usize {
+        read(&self.known).records.keys().filter(|key| key.kind == kind).count()
+    }
+}
+
+impl Known {
+    fn has_room(&mut self, most: usize, now: UnixMillis) -> bool {
+        if self.records.len() >= self.sweep_at {
+            self.records.retain(|_, record| !record.is_over(now));
+            self.sweep_at = self.records.len().saturating_add(SWEEP_EVERY).min(most);
+        }
+        self.records.len() < most
+    }
+
+    fn put(&mut self, key: Key, record: Record) -> Heard {
+        let old = self.records.get(&key).copied();
+        let merged = old.map_or(record, |old| old.merged(record, key.kind));
+        if old == Some(merged) {
+            return Heard::Known;
+        }
+        self.records.insert(key, merged);
+        Heard::News(key, merged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATER: UnixMillis = UnixMillis::new(1_000_000);
+
+    fn at(millis: i64) -> UnixMillis {
+        UnixMillis::new(millis)
+    }
+
+    fn family(n: u64) -> Family {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        Family::from_id(id)
+    }
+
+    fn ending(ended: &EndedSessions, family: &Family, now: i64) -> Option<Ending> {
+        ended.ending(family, None, None, at(now))
+    }
+
+    #[test]
+    fn r3_an_entry_lives_until_no_token_of_the_family_can_and_is_swept_then() {
+        let ended = EndedSessions::new(100_000);
+        for n in 0..5000 {
+            let now = i64::try_from(n).unwrap();
+            ended.end(Kind::Ended, &family(n), None, at(now + 10), at(now));
+        }
+        assert_eq!((ending(&ended, &family(4999), 5008), ending(&ended, &family(4999), 5009)), (Some(Ending::LoggedOut), None));
+        assert!(read(&ended.known).records.len() <= SWEEP_EVERY + 11);
+        let grace = i64::try_from(TOMBSTONE_GRACE.as_millis()).unwrap();
+        assert!(!ended.sweep(at(grace + 5009)).is_empty() && ended.all(at(0)).is_empty());
+    }
+
+    #[test]
+    fn r2_a_family_or_a_subject_up_to_a_moment() {
+        let ended = EndedSessions::new(100);
+        let (ada, bob) = (Subject::named("ada"), Subject::named("bob"));
+        ended.end_subject(&ada, UnixSeconds::new(100), LATER, at(0));
+        let over = |subject, origin: Option<i64>| ended.ending(&family(1), subject, origin.map(UnixSeconds::new), at(1)).is_some();
+        assert!(over(Some(&ada), Some(100)) && over(Some(&ada), None));
+        assert!(!over(Some(&ada), Some(101)) && !over(Some(&bob), Some(1)) && !over(None, None));
+        // An earlier moment, said later, takes nothing back.
+        ended.end_subject(&ada, UnixSeconds::new(50), LATER, at(1));
+        assert!(over(Some(&ada), Some(100)));
+        ended.end(Kind::Revoked, &family(1), None, LATER, at(1));
+        assert!(over(Some(&bob), Some(1)));
+        // A login takes up what was logged out, never what was revoked.
+        assert_eq!(ended.reopen(&family(1), at(2)), Heard::Known);
+        assert!(over(Some(&bob), Some(1)));
+    }
+
+    #[test]
+    fn l3_a_login_takes_a_family_up_again_on_every_replica() {
+        let (here, there) = (EndedSessions::new(100), EndedSessions::new(100));
+        let Heard::News(key, end) = here.end(Kind::Ended, &family(1), None, LATER, at(5)) else { panic!("it is news") };
+        let Heard::News(_, reopened) = here.reopen(&family(1), at(5)) else { panic!("it is news") };
+        assert_eq!(ending(&here, &family(1), 6), None);
+        // Whichever is heard first.
+        there.hear(key, reopened, at(6));
+        assert_eq!(there.hear(key, end, at(6)), Heard::News(key, reopened), "who said the old is told the new");
+        assert_eq!(ending(&there, &family(1), 6), None);
+        // And logged out again.
+        assert!(matches!(here.end(Kind::Ended, &family(1), None, LATER, at(7)), Heard::News(..)));
+        assert_eq!(ending(&here, &family(1), 8), Some(Ending::LoggedOut));
+        assert_eq!(here.end(Kind::Ended, &family(1), None, LATER, at(9)), Heard::Known);
+    }
+
+    #[test]
+    fn r2_beyond_the_cap_a_whole_subject_is_logged_out_rather_than_nobody() {
+        let ended = EndedSessions::new(10);
+        let ada = Subject::named("ada");
+        for n in 0..10 {
+            ended.end(Kind::Ended, &family(n), None, LATER, at(5000));
+        }
+        assert!(matches!(
+            ended.end(Kind::Ended, &family(10), Some(&ada), LATER, at(5000)),
+            Heard::News(Key { kind: Kind::Subject, .. }, _)
+        ));
+        let over = |origin| ended.ending(&family(10), Some(&ada), Some(UnixSeconds::new(origin)), at(5001)).is_some();
+        assert!(over(5) && !over(6), "sessions that begin later live");
+        assert_eq!(ended.end(Kind::Ended, &family(11), None, LATER, at(5000)), Heard::NoRoom);
+        for n in 0..100 {
+            ended.hear(Key { kind: Kind::Ended, id: *family(n).id() }, Record { until: LATER, at: at(5000), word: 1 }, at(5000));
+        }
+        assert!(read(&ended.known).records.len() <= 20);
+        // Room comes back with time.
+        assert!(matches!(ended.end(Kind::Ended, &family(12), None, at(3_000_000), at(2_000_000)), Heard::News(..)));
+    }
+}

@@ -1,6 +1,6 @@
 //! Sessions that an operator ends, in one process.
 
-use crate::harness::{ADMIN_TOKEN, Backend, Client, NOW, Process, Reply, Sidecar, family, session_token, token};
+use crate::harness::{ADMIN_TOKEN, Backend, Client, NOW, Process, Reply, Sidecar, family, token};
 use crate::streams::{accepting, open};
 use std::time::Duration;
 

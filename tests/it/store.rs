@@ -1,12 +1,13 @@
 //! Replicas that share a store, with real servers and real faults.
 
 use crate::harness::redis::free_port;
-use crate::harness::{ADMIN_TOKEN, Authority, Backend, NOW, Process, Redis, Reply, Sidecar, token};
+use crate::harness::{ADMIN_TOKEN, Authority, Backend, Client, NOW, Process, Redis, Reply, Sidecar, token};
 use crate::streams::{accepting, open};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 fn session(sub: &str, sid: &str) -> String {
     format!("session={}", token(&format!(r#"{{"sub":"{sub}","sid":"{sid}","iat":{NOW},"exp":{}}}"#, NOW + 7200)))
@@ -37,7 +38,7 @@ async fn status(sidecar: &Sidecar, cookies: &str) -> u16 {
 
 /// How long it takes until the replica answers so.
 async fn until(sidecar: &Sidecar, cookies: &str, expected: u16, patience: Duration) -> Duration {
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     while status(sidecar, cookies).await != expected {
         assert!(begun.elapsed() < patience, "it is never {expected}: {}", sidecar.ready().await.text());
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -81,8 +82,8 @@ async fn r2_the_store_holds_no_name_and_no_token() {
     assert_eq!(a.revoke(r#"{"subject":"ada"}"#).await.status, 204);
     a.get("/logout", &session("eve", "3")).await;
     let other = replica_with(&backend, &redis.url(), &[("SESSION_STORE_PREFIX", "app/2")]).await;
-    let deadline = tokio::time::Instant::now() + SECOND;
-    while redis.cli(&["HLEN", "{app/1}:v1:state"]) != "2" && tokio::time::Instant::now() < deadline {
+    let deadline = Instant::now() + SECOND;
+    while redis.cli(&["HLEN", "{app/1}:v1:state"]) != "2" && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let all = redis.cli(&["HGETALL", "{app/1}:v1:state"]) + &redis.cli(&["XRANGE", "{app/1}:v1:log", "-", "+"]);
@@ -120,7 +121,7 @@ async fn r4_a_store_that_dies_is_not_noticed_within_the_grace_and_never_ends_a_s
     assert_eq!(a.revoke(r#"{"subject":"eve"}"#).await.status, 204);
     until(&b, &session("eve", "3"), 401, SECOND).await;
     redis.kill();
-    let killed = tokio::time::Instant::now();
+    let killed = Instant::now();
     while killed.elapsed() < Duration::from_secs(2) {
         assert_eq!((status(&b, &session("ada", "1")).await, status(&b, &session("eve", "3")).await), (200, 401));
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -168,11 +169,11 @@ async fn r4_a_store_that_hangs_costs_no_request_any_time() {
     let (backend, redis) = (Backend::saying("200 OK", &[], "hello").await, Redis::start().await);
     let a = replica(&backend, &redis.url()).await;
     redis.pause();
-    let paused = tokio::time::Instant::now();
+    let paused = Instant::now();
     let mut slowest = Duration::ZERO;
     let mut client = a.client().await;
     while paused.elapsed() < Duration::from_millis(2500) {
-        let asked = tokio::time::Instant::now();
+        let asked = Instant::now();
         assert_eq!(client.get("/private", &session("ada", "1")).await.status, 200);
         client.get("/logout", &session("eve", &asked.elapsed().as_nanos().to_string())).await;
         slowest = slowest.max(asked.elapsed());
@@ -180,9 +181,9 @@ async fn r4_a_store_that_hangs_costs_no_request_any_time() {
     }
     assert!(slowest < Duration::from_millis(500), "{slowest:?}");
     redis.resume();
-    let deadline = tokio::time::Instant::now() + RECOVERY;
+    let deadline = Instant::now() + RECOVERY;
     while !a.ready().await.text().contains("connected") {
-        assert!(tokio::time::Instant::now() < deadline);
+        assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -194,9 +195,9 @@ async fn r3_a_store_that_is_emptied_is_filled_again_by_those_who_know() {
     assert_eq!(a.revoke(r#"{"subject":"ada"}"#).await.status, 204);
     until(&b, &session("ada", "1"), 401, SECOND).await;
     redis.cli(&["FLUSHALL"]);
-    let deadline = tokio::time::Instant::now() + RECOVERY;
+    let deadline = Instant::now() + RECOVERY;
     while redis.cli(&["HLEN", "{slidecar}:v1:state"]) != "1" {
-        assert!(tokio::time::Instant::now() < deadline, "nobody fills it");
+        assert!(Instant::now() < deadline, "nobody fills it");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!((status(&a, &session("ada", "1")).await, status(&b, &session("ada", "1")).await), (401, 401));
@@ -230,9 +231,9 @@ async fn r4_a_replica_of_redis_takes_no_writes_and_is_no_store() {
     until(&a, &session("ada", "1"), 200, RECOVERY).await;
     // Demoted while we are there.
     copy.cli(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
-    let deadline = tokio::time::Instant::now() + RECOVERY;
+    let deadline = Instant::now() + RECOVERY;
     while !a.ready().await.text().contains("[!] store") {
-        assert!(tokio::time::Instant::now() < deadline);
+        assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -265,9 +266,9 @@ async fn r3_sentinel_names_another_primary_and_what_was_revoked_stays_so() {
     assert_eq!(a.revoke(r#"{"subject":"ada"}"#).await.status, 204);
     until(&b, &session("ada", "1"), 401, SECOND).await;
     primary.kill();
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(25);
+    let deadline = Instant::now() + Duration::from_secs(25);
     while a.revoke(r#"{"subject":"bob"}"#).await.status != 204 || !a.ready().await.text().contains("[+] store") {
-        assert!(tokio::time::Instant::now() < deadline, "{}", a.ready().await.text());
+        assert!(Instant::now() < deadline, "{}", a.ready().await.text());
         assert_eq!(status(&b, &session("zoe", "9")).await, 200, "nobody notices");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -466,4 +467,90 @@ async fn r3_a_thousand_revocations_each_within_a_second() {
     took.sort();
     println!("from the order to its effect on another replica: median {:?}, worst {:?}", took[500], took[999]);
     assert!(took[999] < SECOND, "{:?}", &took[990..]);
+}
+
+/// Requests a second in the test below; 2 000 with `SLIDECAR_TEST_LOAD` set, for a measurement.
+const RATE: u32 = match option_env!("SLIDECAR_TEST_LOAD") {
+    Some(_) => 2000,
+    None => 200,
+};
+
+/// Asks at this rate for so long; answers every status and how long each took, sorted.
+async fn load(address: &str, now: i64, span: Duration) -> (Vec<u16>, Vec<Duration>) {
+    const CLIENTS: u32 = 16;
+    let pause = Duration::from_secs(1) * CLIENTS / RATE;
+    let mut clients = Vec::new();
+    for nth in 0..CLIENTS {
+        let address = address.to_owned();
+        let claims = format!(r#"{{"sub":"ada","sid":"{nth}","iat":{now},"exp":{}}}"#, now + 7200);
+        clients.push(tokio::spawn(async move {
+            let (cookies, begun) = (format!("session={}", token(&claims)), Instant::now());
+            let (mut client, mut answers) = (Client::to(&address).await, Vec::new());
+            let mut ticks = tokio::time::interval(pause);
+            while begun.elapsed() < span {
+                ticks.tick().await;
+                let asked = Instant::now();
+                let answer = client.get("/private", &cookies).await;
+                answers.push((answer.status, asked.elapsed()));
+                if answer.field("connection") == Some("close") {
+                    client = Client::to(&address).await;
+                }
+            }
+            answers
+        }));
+    }
+    let mut answers = Vec::new();
+    for client in clients {
+        answers.extend(client.await.unwrap());
+    }
+    let mut took: Vec<_> = answers.iter().map(|(_, took)| *took).collect();
+    took.sort();
+    (answers.into_iter().map(|(status, _)| status).collect(), took)
+}
+
+/// Rule R4 under load: the same program with a store and without, side by side, while the store is there, dies and is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r4_a_store_that_dies_under_load_costs_no_request() {
+    let (backend, mut redis) = (Backend::saying("200 OK", &[], "hello").await, Redis::start().await);
+    let url = redis.url();
+    let usual = [("JWT_SECRET", crate::harness::SECRET), ("SESSION_PROTECTED_PATHS", "/private"), ("SLIDECAR_WORKERS", "1")];
+    let shared = [&usual[..], &[("SESSION_STORE", url.as_str()), ("SESSION_STORE_GRACE", "30s")]].concat();
+    let ((_one, without), (two, with)) = (Process::slidecar(&backend.address, &usual), Process::slidecar(&backend.address, &shared));
+    let (now, span) = (crate::harness::now(), Duration::from_secs(if RATE == 2000 { 10 } else { 1 }));
+    for phase in ["there", "dead", "back"] {
+        match phase {
+            "dead" => redis.kill(),
+            "back" => redis.run().await,
+            _ => {}
+        }
+        // One after the other and once more, so that what the machine does else falls on both.
+        let mut all = [Vec::new(), Vec::new()];
+        for _ in 0..2 {
+            for (place, address) in [&without, &with].into_iter().enumerate() {
+                let (statuses, took) = load(address, now, span).await;
+                assert!(statuses.iter().all(|status| *status == 200), "{phase}: {statuses:?}");
+                all[place].extend(took);
+            }
+        }
+        let p = |place: usize, part: usize| {
+            let mut took = all[place].clone();
+            took.sort();
+            took[took.len() * part / 100]
+        };
+        println!(
+            "store {phase}: p50 {:?} and {:?} without, p99 {:?} and {:?}: {:.2}",
+            p(1, 50),
+            p(0, 50),
+            p(1, 99),
+            p(0, 99),
+            p(1, 99).as_secs_f64() / p(0, 99).as_secs_f64()
+        );
+    }
+    two.line_with("store_lost").await;
+    let back = async {
+        while two.said().matches("store_connected").count() < 2 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(RECOVERY, back).await.expect("it comes back by itself");
 }

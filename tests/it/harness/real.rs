@@ -36,7 +36,9 @@ impl Process {
 
     /// The program as an operator would call it; it has ports of its own unless the settings say which.
     pub fn command(backend: &str, settings: &[(&str, &str)]) -> Command {
-        let mut command = bare(env!("CARGO_BIN_EXE_slidecar"));
+        // Measurements want the release build.
+        let program = ProcessVars.get("SLIDECAR_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_slidecar").into());
+        let mut command = bare(program);
         command.envs([
             ("SLIDECAR_UPSTREAM", format!("http://{backend}").as_str()),
             ("SLIDECAR_LISTEN", "127.0.0.1:0"),

@@ -161,6 +161,19 @@ fn the_readme_lists_every_setting_as_the_table_has_it() {
     assert_eq!(listed, expected, "write this into README.md:\n{}", expected.join("\n"));
 }
 
+/// Each group has a table of its own, in the order of the groups.
+#[test]
+fn the_readme_has_each_setting_in_its_own_table() {
+    let readme = read("README.md");
+    for group in slidecar::config::table::Group::ALL {
+        let table = readme.split(&format!("### {}\n", group.title())).nth(1).unwrap_or_else(|| panic!("no table {}", group.title()));
+        let table = table.split("\n#").next().unwrap_or_default();
+        for about in ALL.iter().filter(|about| about.group == group) {
+            assert!(table.contains(&format!("| `{}`", about.name)), "{} belongs under {}", about.name, group.title());
+        }
+    }
+}
+
 #[test]
 fn the_reference_file_lists_every_setting_as_the_table_has_it() {
     let expected: String = ALL.iter().map(|about| reference_lines(about)).collect::<Vec<_>>().join("\n");

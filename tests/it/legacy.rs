@@ -46,7 +46,7 @@ const EXPRESS: App = App {
     attributes: &["httponly", "path=/", "samesite=lax"],
 };
 /// As it is run in production: it renews by itself in the last five minutes.
-const SLIDING_EXPRESS: App = App { settings: &[], ..EXPRESS };
+pub const SLIDING_EXPRESS: App = App { settings: &[], ..EXPRESS };
 const FLASK: App = App {
     runtime: ".venv/bin/python",
     program: "flask/app.py",
@@ -291,7 +291,7 @@ async fn t6_express_that_went_down_is_answered_for_at_once() {
 type Settings = &'static [(&'static str, &'static str)];
 
 /// A legacy application, and how it sets its cookie.
-struct App {
+pub struct App {
     /// A command, or a path below `tests/legacy`.
     runtime: &'static str,
     program: &'static str,
@@ -304,11 +304,16 @@ struct App {
 
 impl App {
     fn start(&self) -> (Process, String) {
+        self.start_with(&[("PORT", "0"), ("JWT_SECRET", SECRET)])
+    }
+
+    /// With a port and a key; also returns where it listens.
+    pub fn start_with(&self, settings: &[(&str, &str)]) -> (Process, String) {
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/legacy");
         assert!(home.join(self.stamp).exists(), "{} is not installed: run tests/legacy/install", self.program);
         let runtime = if self.runtime.contains('/') { home.join(self.runtime) } else { PathBuf::from(self.runtime) };
         let mut command = bare(runtime);
-        command.arg(home.join(self.program)).env("PORT", "0").env("JWT_SECRET", SECRET).envs(self.settings.iter().copied());
+        command.arg(home.join(self.program)).envs(self.settings.iter().copied()).envs(settings.iter().copied());
         let (process, port) = Process::start(command, |line| line.strip_prefix("listening on ").map(str::to_owned));
         (process, format!("127.0.0.1:{port}"))
     }

@@ -16,6 +16,7 @@ mod proxying;
 mod published;
 mod reload;
 mod revocations;
+mod rotation;
 mod sessions;
 mod simulation;
 mod smuggling;

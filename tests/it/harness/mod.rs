@@ -20,4 +20,4 @@ pub use http2::{Http2, Http2Backend};
 pub use real::{Process, bare, next_second, now, now_millis, signal, sleep_until};
 pub use redis::Redis;
 pub use sidecar::{ADMIN_TOKEN, Sidecar};
-pub use tokens::{NOW, SECRET, claims, expiry, family, issued, payload, session_token, shape, token, token_by};
+pub use tokens::{NOW, SECRET, claims, expiry, family, is_signed_by, issued, payload, session_token, shape, token, token_by};

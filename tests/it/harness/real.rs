@@ -128,6 +128,18 @@ impl Process {
         self.child.id()
     }
 
+    /// Waits until it has ended by itself, and says how.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let watch = Stopwatch::start();
+        while watch.elapsed() < Span::from_secs(30) {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status.code();
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it does not end; it said:\n{}", self.said());
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 
 pub const SECRET: &str = "a secret of at least thirty-two bytes";
 
@@ -22,6 +22,12 @@ pub fn token_by(secret: &str, header: &str, claims: &str) -> String {
     let input = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
     let signature = crypto::sign(input.as_bytes(), &EncodingKey::from_secret(secret.as_bytes()), Algorithm::HS256).expect("HMAC signs");
     format!("{input}.{signature}")
+}
+
+/// By HS256 and this key.
+pub fn is_signed_by(secret: &str, token: &str) -> bool {
+    let (input, signature) = token.rsplit_once('.').expect("a token has three parts");
+    crypto::verify(signature, input.as_bytes(), &DecodingKey::from_secret(secret.as_bytes()), Algorithm::HS256).expect("HMAC verifies")
 }
 
 /// The claims of a token, unverified.

@@ -83,7 +83,7 @@ fuzz_target!(|data: &[u8]| {
     let verdict = decide(rules, &around, &request, at(0));
     let known = VerifiedTokens::default();
     for what in ["to be remembered", "remembered"] {
-        let again = decide(rules, &Surroundings { verified: &known, ..around }, &request, at(0));
+        let again = decide(rules, &Surroundings { verified: &known.under(1), ..around }, &request, at(0));
         assert_eq!(format!("{again:?}"), format!("{verdict:?}"), "{what}");
     }
     way_in(rules, &scene, &cookies, &verdict);
@@ -119,6 +119,7 @@ fn way_in(rules: &Rules, scene: &Scene, cookies: &[u8], verdict: &Verdict) {
             return;
         }
         Forward::BadPath => return,
+        Forward::Unavailable => panic!("there is no store"),
     };
     assert!(HeaderValue::from_bytes(forwarded).is_ok(), "{}", shown(forwarded));
     let is_c = |own: &Option<&[u8]>| *own == Some(name);

@@ -82,7 +82,7 @@ fn hidden(value: &str) -> String {
 
 /// What was accepted keeps what the settings promise to each other.
 fn holds(config: &Config) {
-    let rules = &config.proxy.rules;
+    let rules = &config.rules;
     for class in [Class::Standard, Class::Demo] {
         let clocks = rules.policy.clocks(class);
         assert!(Span::ZERO < clocks.heartbeat && clocks.heartbeat < clocks.threshold && clocks.threshold < clocks.ttl);

@@ -52,7 +52,13 @@ const RECOVERY: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn r3_what_ends_on_one_replica_ends_on_the_others_within_a_second() {
-    let (backend, redis) = (Backend::saying("200 OK", &[], "hello").await, Redis::start().await);
+    for redis in [Redis::start().await, Redis::valkey().await] {
+        what_ends_on_one_replica(&redis).await;
+    }
+}
+
+async fn what_ends_on_one_replica(redis: &Redis) {
+    let backend = Backend::saying("200 OK", &[], "hello").await;
     let (a, b) = (replica(&backend, &redis.url()).await, replica(&backend, &redis.url()).await);
     for (sub, sid) in [("ada", "1"), ("bob", "2"), ("eve", "3")] {
         assert_eq!(status(&b, &session(sub, sid)).await, 200);
@@ -190,7 +196,13 @@ async fn r4_a_store_that_hangs_costs_no_request_any_time() {
 
 #[tokio::test]
 async fn r3_a_store_that_is_emptied_is_filled_again_by_those_who_know() {
-    let (backend, redis) = (Backend::saying("200 OK", &[], "hello").await, Redis::start().await);
+    for redis in [Redis::start().await, Redis::valkey().await] {
+        emptied_and_filled(&redis).await;
+    }
+}
+
+async fn emptied_and_filled(redis: &Redis) {
+    let backend = Backend::saying("200 OK", &[], "hello").await;
     let (a, b) = (replica(&backend, &redis.url()).await, replica(&backend, &redis.url()).await);
     assert_eq!(a.revoke(r#"{"subject":"ada"}"#).await.status, 204);
     until(&b, &session("ada", "1"), 401, SECOND).await;
@@ -516,7 +528,7 @@ async fn r4_a_store_that_dies_under_load_costs_no_request() {
     let usual = [("JWT_SECRET", crate::harness::SECRET), ("SESSION_PROTECTED_PATHS", "/private"), ("SLIDECAR_WORKERS", "1")];
     let shared = [&usual[..], &[("SESSION_STORE", url.as_str()), ("SESSION_STORE_GRACE", "30s")]].concat();
     let ((_one, without), (two, with)) = (Process::slidecar(&backend.address, &usual), Process::slidecar(&backend.address, &shared));
-    let (now, span) = (crate::harness::now(), Duration::from_secs(if RATE == 2000 { 10 } else { 1 }));
+    let (now, span) = (crate::harness::now(), Duration::from_secs(if RATE == 2000 { 5 } else { 1 }));
     for phase in ["there", "dead", "back"] {
         match phase {
             "dead" => redis.kill(),

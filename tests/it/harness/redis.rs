@@ -1,4 +1,4 @@
-//! A real redis-server on a port of its own, which ends with its test.
+//! A real redis-server, or valkey-server, on a port of its own, which ends with its test.
 
 use super::bare;
 use super::real::signal;
@@ -11,8 +11,12 @@ pub struct Redis {
     child: Option<Child>,
     pub port: u16,
     folder: TempDir,
+    program: &'static str,
     arguments: Vec<String>,
 }
+
+const REDIS: &str = "redis-server";
+const VALKEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/.venv/valkey-server");
 
 /// One that is free now.
 pub fn free_port() -> u16 {
@@ -24,30 +28,38 @@ impl Redis {
         Self::with(&[]).await
     }
 
+    pub async fn valkey() -> Self {
+        Self::of(VALKEY, &[]).await
+    }
+
     /// With more arguments, as a configuration file would hold them.
     pub async fn with(arguments: &[&str]) -> Self {
+        Self::of(REDIS, arguments).await
+    }
+
+    async fn of(program: &'static str, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut redis = Self { child: None, port: free_port(), folder: tempfile::tempdir().expect("a folder"), arguments };
+        let mut redis = Self { child: None, port: free_port(), folder: tempfile::tempdir().expect("a folder"), program, arguments };
         redis.run().await;
         redis
     }
 
     /// A sentinel, which watches others as this file says.
     pub async fn sentinel(port: u16, file: &std::path::Path) -> Self {
-        let mut command = bare("redis-server");
+        let mut command = bare(REDIS);
         command.arg(file).arg("--sentinel").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = Some(command.spawn().expect("redis-server of the package redis-server"));
-        let sentinel = Self { child, port, folder: tempfile::tempdir().expect("a folder"), arguments: Vec::new() };
+        let sentinel = Self { child, port, folder: tempfile::tempdir().expect("a folder"), program: REDIS, arguments: Vec::new() };
         sentinel.answers().await;
         sentinel
     }
 
     /// Starts it (again), with nothing in it.
     pub async fn run(&mut self) {
-        let mut command = bare("redis-server");
+        let mut command = bare(self.program);
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]);
         command.arg(self.folder.path()).args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.child = Some(command.spawn().expect("redis-server of the package redis-server"));
+        self.child = Some(command.spawn().expect("redis-server of the package redis-server, valkey-server of tests/store/install"));
         self.answers().await;
     }
 

@@ -2,19 +2,23 @@
 
 use super::record::{Key, Kind, Record};
 use super::{read, write};
+use crate::session::Ending;
 use crate::session::family::{Family, Subject};
-use crate::session::time::{UnixMillis, UnixSeconds};
-use crate::session::{Ending, effect::TOMBSTONE_GRACE};
+use crate::session::time::{Span, UnixMillis, UnixSeconds};
 use std::collections::HashMap;
 use std::sync::RwLock;
 
-/// What is over is swept when this many more have come.
+/// What is over is swept when this many more have come, and not again in the same second: it walks over all of them.
 const SWEEP_EVERY: usize = 1024;
+const SWEEP_PAUSE: Span = Span::from_secs(1);
 
 /// Records by key, bounded.
 #[derive(Debug)]
 pub struct EndedSessions {
-    known: RwLock<Known>,
+    /// What ended. Asked on every request.
+    ends: RwLock<Known>,
+    /// Who has streams of what, and what was renewed meanwhile: many streams must not take the room of those.
+    notes: RwLock<Known>,
     /// Families that end by themselves; beyond that, their subjects end as a whole.
     most: usize,
 }
@@ -23,6 +27,7 @@ pub struct EndedSessions {
 struct Known {
     records: HashMap<Key, Record>,
     sweep_at: usize,
+    swept: Option<UnixMillis>,
 }
 
 /// What became of something that was said.
@@ -39,14 +44,14 @@ pub enum Heard {
 impl EndedSessions {
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { known: RwLock::default(), most }
+        Self { ends: RwLock::default(), notes: RwLock::default(), most }
     }
 
     /// The family is over. Where there is no room for it, its whole subject is, as far as it began before.
     pub fn end(&self, kind: Kind, family: &Family, subject: Option<&Subject>, until: UnixMillis, now: UnixMillis) -> Heard {
         let key = Key { kind, id: *family.id() };
         let record = Record { until, at: now, word: 1 };
-        let mut known = write(&self.known);
+        let mut known = write(&self.ends);
         if let Some(old) = known.records.get(&key).filter(|old| old.word == 1 && !old.is_over(now)) {
             if old.until >= until {
                 return Heard::Known;
@@ -60,7 +65,7 @@ impl EndedSessions {
 
     /// All sessions of the subject that began in this second or before, and those of which nobody knows when they began.
     pub fn end_subject(&self, subject: &Subject, before: UnixSeconds, until: UnixMillis, now: UnixMillis) -> Heard {
-        let mut known = write(&self.known);
+        let mut known = write(&self.ends);
         // One for each person: twice the room of the families is for those, and for what peers say.
         if !known.has_room(self.most.saturating_mul(2), now) {
             return Heard::NoRoom;
@@ -71,7 +76,7 @@ impl EndedSessions {
     /// A new login took the family up again.
     pub fn reopen(&self, family: &Family, now: UnixMillis) -> Heard {
         let key = Key { kind: Kind::Ended, id: *family.id() };
-        let mut known = write(&self.known);
+        let mut known = write(&self.ends);
         let Some(old) = known.records.get(&key).copied().filter(|old| old.word == 1) else { return Heard::Known };
         // In the very millisecond of the logout, too: whoever logs in knows of it.
         known.put(key, Record { until: old.until, at: now.max(UnixMillis::new(old.at.get().saturating_add(1))), word: 0 })
@@ -79,16 +84,16 @@ impl EndedSessions {
 
     /// Something that is no end: streams are open, or a session got a later end.
     pub fn note(&self, key: Key, record: Record) -> Heard {
-        let mut known = write(&self.known);
-        if known.has_room(self.most.saturating_mul(2), record.at) { known.put(key, record) } else { Heard::NoRoom }
+        let mut known = write(&self.notes);
+        if known.records.contains_key(&key) || known.has_room(self.most, record.at) { known.put(key, record) } else { Heard::NoRoom }
     }
 
     /// What a peer said. News are answered only where we know better, so that the peer hears of it.
     pub fn hear(&self, key: Key, record: Record, now: UnixMillis) -> Heard {
-        let mut known = write(&self.known);
         if record.is_over(now) {
             return Heard::Known;
         }
+        let mut known = write(self.of(key.kind));
         if !known.records.contains_key(&key) && !known.has_room(self.most.saturating_mul(2), now) {
             return Heard::NoRoom;
         }
@@ -102,7 +107,7 @@ impl EndedSessions {
     /// Whether the session is over, and how it ended.
     #[must_use]
     pub fn ending(&self, family: &Family, subject: Option<&Subject>, origin: Option<UnixSeconds>, now: UnixMillis) -> Option<Ending> {
-        let known = read(&self.known);
+        let known = read(&self.ends);
         if known.records.is_empty() {
             return None;
         }
@@ -119,37 +124,43 @@ impl EndedSessions {
 
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<Record> {
-        read(&self.known).records.get(key).copied()
+        read(self.of(key.kind)).records.get(key).copied()
     }
 
     /// Everything that still says something.
     #[must_use]
     pub fn all(&self, now: UnixMillis) -> Vec<(Key, Record)> {
-        let known = read(&self.known);
-        known.records.iter().filter(|(_, record)| !record.is_over(now)).map(|(key, record)| (*key, *record)).collect()
+        let of = |known: &RwLock<Known>| -> Vec<(Key, Record)> {
+            read(known).records.iter().filter(|(_, record)| !record.is_over(now)).map(|(key, record)| (*key, *record)).collect()
+        };
+        [of(&self.ends), of(&self.notes)].concat()
     }
 
-    /// Forgets what says nothing any more, some time after it; answers what that was.
-    pub fn sweep(&self, now: UnixMillis) -> Vec<Key> {
-        let mut known = write(&self.known);
-        let over: Vec<Key> =
-            known.records.iter().filter(|(_, record)| record.is_over(now.minus(TOMBSTONE_GRACE))).map(|(key, _)| *key).collect();
-        for key in &over {
-            known.records.remove(key);
+    /// Forgets what says nothing any more.
+    pub fn sweep(&self, now: UnixMillis) {
+        for known in [&self.ends, &self.notes] {
+            write(known).records.retain(|_, record| !record.is_over(now));
         }
-        over
     }
 
     /// How many there are of each kind.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
-        read(&self.known).records.keys().filter(|key| key.kind == kind).count()
+        read(self.of(kind)).records.keys().filter(|key| key.kind == kind).count()
+    }
+
+    const fn of(&self, kind: Kind) -> &RwLock<Known> {
+        match kind {
+            Kind::Ended | Kind::Revoked | Kind::Subject => &self.ends,
+            Kind::Watched | Kind::Renewed => &self.notes,
+        }
     }
 }
 
 impl Known {
     fn has_room(&mut self, most: usize, now: UnixMillis) -> bool {
-        if self.records.len() >= self.sweep_at {
+        if self.records.len() >= self.sweep_at && self.swept.is_none_or(|swept| now >= swept.plus(SWEEP_PAUSE) || now < swept) {
+            self.swept = Some(now);
             self.records.retain(|_, record| !record.is_over(now));
             self.sweep_at = self.records.len().saturating_add(SWEEP_EVERY).min(most);
         }
@@ -195,9 +206,9 @@ mod tests {
             ended.end(Kind::Ended, &family(n), None, at(now + 10), at(now));
         }
         assert_eq!((ending(&ended, &family(4999), 5008), ending(&ended, &family(4999), 5009)), (Some(Ending::LoggedOut), None));
-        assert!(read(&ended.known).records.len() <= SWEEP_EVERY + 11);
-        let grace = i64::try_from(TOMBSTONE_GRACE.as_millis()).unwrap();
-        assert!(!ended.sweep(at(grace + 5009)).is_empty() && ended.all(at(0)).is_empty());
+        assert!(read(&ended.ends).records.len() <= SWEEP_EVERY + 1011, "swept once in a second");
+        ended.sweep(at(5009));
+        assert!(ended.all(at(0)).is_empty());
     }
 
     #[test]
@@ -251,7 +262,12 @@ mod tests {
         for n in 0..100 {
             ended.hear(Key { kind: Kind::Ended, id: *family(n).id() }, Record { until: LATER, at: at(5000), word: 1 }, at(5000));
         }
-        assert!(read(&ended.known).records.len() <= 20);
+        assert!(read(&ended.ends).records.len() <= 20);
+        // Streams have a room of their own.
+        for n in 0..100 {
+            ended.note(Key { kind: Kind::Watched, id: *family(n).id() }, Record { until: LATER, at: at(5000), word: 1 });
+        }
+        assert_eq!(ended.count(Kind::Watched), 10);
         // Room comes back with time.
         assert!(matches!(ended.end(Kind::Ended, &family(12), None, at(3_000_000), at(2_000_000)), Heard::News(..)));
     }

@@ -173,9 +173,9 @@ impl Memory {
         self.ended.all(now)
     }
 
-    /// Forgets what is long over; answers what that was.
-    pub fn sweep(&self, now: UnixMillis) -> Vec<Key> {
-        self.ended.sweep(now)
+    /// Forgets what is over.
+    pub fn sweep(&self, now: UnixMillis) {
+        self.ended.sweep(now);
     }
 
     /// How many ends of this kind are known.

@@ -334,7 +334,7 @@ async fn r2_a_store_with_tls_and_a_user_of_little_power() {
         "no",
     ])
     .await;
-    let rights = "~{slidecar}:* +hset +hdel +hscan +xadd +xread +xrange +xrevrange +info +multi +exec +ping +client";
+    let rights = "~{slidecar}:* +hset +hdel +hscan +set +xadd +xread +xrange +xrevrange +info +multi +exec +ping +client";
     let arguments: Vec<&str> = ["ACL", "SETUSER", "slidecar", "on", ">pa:ss@word"].into_iter().chain(rights.split(' ')).collect();
     redis.cli(&arguments);
     let url = format!("rediss://slidecar:pa%3Ass%40word@localhost:{tls_port}/0");
@@ -426,6 +426,32 @@ async fn r3_a_slow_store_is_a_store() {
     until(&b, &session("ada", "1"), 401, SECOND).await;
     assert_eq!(b.revoke(r#"{"subject":"bob"}"#).await.status, 204);
     until(&a, &session("bob", "2"), 401, SECOND).await;
+}
+
+/// What is long over does not stay in the store, nor does what is none of ours do harm.
+#[tokio::test]
+async fn r3_what_is_long_over_is_removed_and_what_is_not_ours_is_left() {
+    let (backend, redis) = (Backend::saying("200 OK", &[], "hello").await, Redis::start().await);
+    let (over, live) = ((NOW - 1000) * 1000, (NOW + 1000) * 1000);
+    let key = |letter: &str| format!("{letter}{}", "0".repeat(32));
+    let fields = [
+        (key("e"), format!("{over} {over} 1")),
+        (key("r"), format!("{live} {over} 1")),
+        (key("x"), "9 9 9".to_owned()),
+        (key("s"), "garbage".to_owned()),
+        ("\u{e9}".to_owned(), String::new()),
+    ];
+    for (field, value) in &fields {
+        redis.cli(&["HSET", "{slidecar}:v1:state", field, value]);
+    }
+    redis.cli(&["XADD", "{slidecar}:v1:log", "*", "foreign", "entry"]);
+    let a = replica(&backend, &redis.url()).await;
+    let left = redis.cli(&["HKEYS", "{slidecar}:v1:state"]);
+    assert!(!left.contains(&key("e")) && left.contains(&key("r")) && left.contains(&key("x")), "{left}");
+    redis.cli(&["XADD", "{slidecar}:v1:log", "*", "k", "garbage", "r", "1 2 3"]);
+    assert_eq!(a.revoke(r#"{"subject":"ada"}"#).await.status, 204);
+    assert_eq!(status(&a, &session("ada", "1")).await, 401);
+    assert!(a.metrics().await.contains("slidecar_ended_sessions{by=\"family\"} 1\n"));
 }
 
 /// Rule W2: the tunnel is here, the person's requests go there.

@@ -32,8 +32,9 @@ const BLOCK: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is asked whether the store is what it was.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often what is over is removed.
+/// How often what is over is removed here; and in the store, by one of all replicas.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const TIDY_EVERY: Duration = Duration::from_secs(600);
 /// Waits between two tries; each is longer than the one before, and none like another replica's.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -82,6 +83,8 @@ struct Names {
     state: String,
     /// A stream: what was said last.
     log: String,
+    /// There as long as nobody need tidy up.
+    tidied: String,
 }
 
 /// What the store's work is done with.
@@ -99,7 +102,8 @@ impl Store {
         let (sender, inbox) = mpsc::unbounded_channel();
         let link = Arc::new(Link::new(settings.address.to_string(), settings.grace));
         // One slot of a cluster for both, for they are written together.
-        let names = Names { state: format!("{{{}}}:v1:state", settings.prefix), log: format!("{{{}}}:v1:log", settings.prefix) };
+        let name = |what: &str| format!("{{{}}}:v1:{what}", settings.prefix);
+        let names = Names { state: name("state"), log: name("log"), tidied: name("tidied") };
         (Outbox { sender, link: Arc::clone(&link) }, Self { settings, inbox, link, names })
     }
 
@@ -264,9 +268,12 @@ impl Shared<'_> {
                 }
                 () = tokio::time::sleep_until(next_sweep) => {
                     next_sweep = Instant::now() + jittered(SWEEP_EVERY);
-                    let over: Vec<String> = self.memory.sweep((self.now)()).iter().map(Key::encode).collect();
-                    for some in over.chunks(BATCH) {
-                        cmd("HDEL").arg(&self.names.state).arg(some).exec_async(&mut commands).await?;
+                    self.memory.sweep((self.now)());
+                    let mut asking = cmd("SET");
+                    asking.arg(&self.names.tidied).arg(1).arg("NX").arg("EX").arg(TIDY_EVERY.as_secs());
+                    let is_our_turn: Option<String> = asking.query_async(&mut commands).await?;
+                    if is_our_turn.is_some() {
+                        self.synchronise(&mut commands).await?;
                     }
                 }
             }
@@ -279,7 +286,12 @@ impl Shared<'_> {
         loop {
             let mut reading = cmd("XREAD");
             reading.arg("COUNT").arg(BATCH).arg("BLOCK").arg(BLOCK.as_millis().to_string()).arg("STREAMS").arg(&self.names.log).arg(&end);
+            let asked = Instant::now();
             let said: Option<StreamReadReply> = reading.query_async(&mut reader).await?;
+            if said.is_none() && asked.elapsed() < BLOCK / 2 {
+                // Something on the way does not wait, so we do.
+                tokio::time::sleep(BLOCK / 4).await;
+            }
             for entry in said.into_iter().flat_map(|said| said.keys).flat_map(|stream| stream.ids) {
                 let text = |name: &str| match entry.map.get(name) {
                     Some(Value::BulkString(bytes)) => std::str::from_utf8(bytes).ok(),

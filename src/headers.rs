@@ -20,6 +20,11 @@ const HOP_BY_HOP: [HeaderName; 5] = [
 /// Fields that hyper takes without being told; told any number, even this, it makes room on the heap for each message.
 pub const HYPERS_MAX_FIELDS: usize = 100;
 
+/// Seconds until it is worth asking again for what a lost store stops: one that comes back is found sooner.
+pub const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+/// What to say then.
+pub const STORE_LOST: &str = "sessions cannot be checked for a moment; this one has not ended";
+
 /// Keeps the fields for which `is_kept` holds, in their order, and removes all others.
 pub fn retain(headers: &mut HeaderMap, is_kept: impl Fn(&HeaderName, &HeaderValue) -> bool) {
     if headers.iter().all(|(name, value)| is_kept(name, value)) {

@@ -3,6 +3,7 @@
 //! answer, the one that it began with.
 
 use crate::session::Rules;
+use crate::session::keys::Secret;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use rustls::ServerConfig;
@@ -18,6 +19,16 @@ pub struct Generation {
     pub policy_version: HeaderValue,
     /// Present where clients speak TLS.
     pub tls: Option<Arc<ServerConfig>>,
+    /// What is asked of whoever revokes.
+    pub admin_token: Option<Secret>,
+}
+
+/// What a generation is made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub rules: Arc<Rules>,
+    pub tls: Option<Arc<ServerConfig>>,
+    pub admin_token: Option<Secret>,
 }
 
 /// The set that holds now.
@@ -30,8 +41,8 @@ pub struct Live {
 
 impl Live {
     #[must_use]
-    pub fn new(rules: Arc<Rules>, tls: Option<Arc<ServerConfig>>) -> Self {
-        Self { current: ArcSwap::from_pointee(Generation::new(1, rules, tls)), complaint: RwLock::default() }
+    pub fn new(parts: Parts) -> Self {
+        Self { current: ArcSwap::from_pointee(Generation::new(1, parts)), complaint: RwLock::default() }
     }
 
     #[must_use]
@@ -40,8 +51,8 @@ impl Live {
     }
 
     /// The next generation, from the next request on. Only one caller may do this at a time.
-    pub fn replace(&self, rules: Arc<Rules>, tls: Option<Arc<ServerConfig>>) -> Arc<Generation> {
-        let next = Arc::new(Generation::new(self.current().number + 1, rules, tls));
+    pub fn replace(&self, parts: Parts) -> Arc<Generation> {
+        let next = Arc::new(Generation::new(self.current().number + 1, parts));
         self.current.store(Arc::clone(&next));
         self.complain(None);
         next
@@ -59,8 +70,8 @@ impl Live {
 }
 
 impl Generation {
-    fn new(number: u64, rules: Arc<Rules>, tls: Option<Arc<ServerConfig>>) -> Self {
+    fn new(number: u64, Parts { rules, tls, admin_token }: Parts) -> Self {
         let policy_version = HeaderValue::from_str(rules.policy.version()).unwrap_or_else(|_| HeaderValue::from_static(""));
-        Self { number, rules, policy_version, tls }
+        Self { number, rules, policy_version, tls, admin_token }
     }
 }

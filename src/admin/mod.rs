@@ -12,7 +12,6 @@ use crate::live::Live;
 use crate::memory::store::Link;
 use crate::memory::{Kind, Memory};
 use crate::metrics::Metrics;
-use crate::session::keys::Secret;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -37,8 +36,8 @@ pub struct Admin {
     /// To the store, if there is one.
     pub link: Option<Arc<Link>>,
     pub clock: Arc<dyn Clock>,
-    /// What is asked of whoever changes anything.
-    pub token: Option<Secret>,
+    /// Nothing is refused for want of the store.
+    pub is_observing: bool,
 }
 
 impl Admin {
@@ -97,7 +96,7 @@ impl Admin {
 
     fn numbers(&self) -> String {
         for (name, kind) in [("logged_out", Kind::Ended), ("family", Kind::Revoked), ("subject", Kind::Subject)] {
-            self.metrics.ended_sessions(name, self.memory.count(kind));
+            self.metrics.ended_sessions(name, self.memory.count(kind, self.clock.now()));
         }
         self.metrics.without_room(self.memory.take_without_room());
         if let Some(link) = &self.link {
@@ -118,7 +117,7 @@ impl Admin {
                 report += &format!("[!] settings: generation {generation} goes on, for the changed files were refused: {complaint}\n")
             }
         }
-        let is_blind = self.link.as_ref().is_some_and(|link| link.is_blind());
+        let is_blind = !self.is_observing && self.link.as_ref().is_some_and(|link| link.is_blind());
         if let Some(link) = &self.link {
             let sign = if is_blind {
                 '-'

@@ -2,7 +2,7 @@
 //! and on the other replicas as soon as the store has it, which is what 204 says.
 
 use super::{Admin, plain};
-use crate::memory::bytes_of_hex;
+use crate::memory::{Told, bytes_of_hex};
 use crate::session::family::{Family, Subject};
 use crate::session::time::UnixSeconds;
 use aws_lc_rs::{constant_time, digest};
@@ -42,9 +42,12 @@ pub async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Full<
             *response.status_mut() = StatusCode::NO_CONTENT;
             response
         }
-        Ok(false) => {
-            plain(StatusCode::ACCEPTED, Full::from("it holds here; the store is not there, and the others hear of it when it is back\n"))
-        }
+        Ok(false) => plain(
+            StatusCode::ACCEPTED,
+            Full::from(
+                "it holds here; the store has not taken it yet, and the others hear of it when it does, unless this process ends before\n",
+            ),
+        ),
         Err(Refusal(status, detail)) => {
             let mut response = plain(status, Full::from(format!("{detail}\n")));
             let headers = response.headers_mut();
@@ -68,26 +71,26 @@ async fn carry_out(admin: &Admin, request: Request<Incoming>) -> Result<bool, Re
     let body = body.map_err(|_| Refusal(StatusCode::PAYLOAD_TOO_LARGE, "an order is short; this one is not, or broke off"))?;
     let now = admin.clock.now();
     let target = read(&body.to_bytes(), now.second())?;
-    let heard = match &target {
+    let told = match &target {
         Target::Family(family) => admin.memory.revoke_family(family, now),
-        Target::Subject(subject, before) => admin.memory.revoke_subject(subject, *before, now),
+        Target::Subject(subject, before) => {
+            admin.memory.revoke_subject(subject, *before, admin.live.current().rules.policy.longest_ttl(), now)
+        }
     };
     match &target {
         Target::Family(family) => tracing::warn!(event = "revoked", what = "family", family = format!("{:08x}", family.prefix())),
         Target::Subject(_, before) => tracing::warn!(event = "revoked", what = "subject", before = before.get()),
     }
-    if heard == crate::memory::Heard::NoRoom {
-        admin.memory.tell_and_wait(heard);
-        return Err(Refusal(StatusCode::INSUFFICIENT_STORAGE, "too many sessions are remembered as ended; raise SLIDECAR_MAX_REVOCATIONS"));
-    }
-    match admin.memory.tell_and_wait(heard) {
-        Some(told) => Ok(matches!(tokio::time::timeout(PATIENCE, told).await, Ok(Ok(())))),
-        None => Ok(true),
+    match told {
+        Told::Nobody => Ok(true),
+        Told::Later(told) => Ok(matches!(tokio::time::timeout(PATIENCE, told).await, Ok(Ok(())))),
+        Told::NoRoom => Err(Refusal(StatusCode::INSUFFICIENT_STORAGE, "too many are remembered as ended; raise SLIDECAR_MAX_REVOCATIONS")),
     }
 }
 
 fn may_call(admin: &Admin, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(token) = &admin.token else {
+    let generation = admin.live.current();
+    let Some(token) = &generation.admin_token else {
         return Err(Refusal(StatusCode::FORBIDDEN, "nobody may revoke: SLIDECAR_ADMIN_TOKEN is not set"));
     };
     let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -110,7 +113,7 @@ fn read(body: &[u8], now: UnixSeconds) -> Result<Target, Refusal> {
     })?;
     match order {
         Order { family: Some(family), subject: None, before: None } => {
-            let id = bytes_of_hex(&family).ok_or_else(|| bad("a family is 32 hex digits, as slidecar inspect shows them"))?;
+            let id = bytes_of_hex(&family).ok_or_else(|| bad("a family is 32 hex digits, as slidecar inspect shows it"))?;
             Ok(Target::Family(Family::from_id(id)))
         }
         Order { family: None, subject: Some(subject), before } if !subject.is_empty() => {

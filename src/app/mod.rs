@@ -10,9 +10,8 @@ use crate::live::Live;
 use crate::memory::Memory;
 use crate::memory::store::Store;
 use crate::metrics::Metrics;
-use crate::proxy::{Process, Proxy};
+use crate::proxy::{Mode, Process, Proxy};
 use crate::server::{ServerSettings, Service, Worker};
-use crate::session::keys::Secret;
 use crate::session::policy::{Class, SessionPolicy};
 use crate::session::time::Span;
 use crate::telemetry::AccessLog;
@@ -31,6 +30,8 @@ use tokio::sync::oneshot;
 const BACKLOG: u32 = 4096;
 /// How long the first connection waits for the store.
 const FIRST_WORD: Duration = Duration::from_secs(2);
+/// How long the last waits for it.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// A bound program that does not serve yet.
 pub struct App {
@@ -42,7 +43,6 @@ pub struct App {
     settings: ServerSettings,
     reloader: Reloader,
     store: Option<Store>,
-    admin_token: Option<Secret>,
 }
 
 /// An address that cannot be listened on.
@@ -76,7 +76,7 @@ impl App {
         // Each worker has connections of its own; together they keep no more idle ones than was said.
         let upstream =
             UpstreamSettings { max_idle: config.limits.upstream.max_idle.div_ceil(config.workers), ..config.limits.upstream.clone() };
-        let live = Arc::new(Live::new(Arc::clone(&config.rules), config.ends.tls.clone()));
+        let live = Arc::new(Live::new(config.live_parts()));
         let reloader = Reloader::new(config.source.clone(), Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&clock));
         let (outbox, store) = config.store.clone().map(Store::new).unzip();
         let memory = Arc::new(Memory::new(config.max_revocations, outbox));
@@ -90,7 +90,6 @@ impl App {
             settings: config.limits.server,
             reloader,
             store,
-            admin_token: config.admin_token.clone(),
         })
     }
 
@@ -123,7 +122,7 @@ impl App {
             memory: Arc::clone(&process.memory),
             link: link.clone(),
             clock: Arc::clone(&process.clock),
-            token: self.admin_token,
+            is_observing: process.settings.mode == Mode::Observe,
         };
         let limit = self.settings.drain;
         let mut ending = drain.watch();
@@ -153,6 +152,8 @@ impl App {
             () = server::serve(self.listener, workers, self.settings.max_connections, drain.clone()) => {}
             () = stopping => {}
         }
+        // What was said last is for the peers too.
+        let _ = tokio::time::timeout(LAST_WORD, process.memory.flush()).await;
         // Probes are answered to the end.
         for task in helpers {
             task.abort();
@@ -186,7 +187,10 @@ fn share(store: Store, process: &Arc<Process>) -> oneshot::Sender<()> {
     let (stop, stopped) = oneshot::channel::<()>();
     let (memory, clock) = (Arc::clone(&process.memory), Arc::clone(&process.clock));
     let working = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(event = "store_lost", error = %error),
+        };
         runtime.block_on(async {
             tokio::select! {
                 () = store.run(memory, move || clock.now()) => {}
@@ -194,7 +198,6 @@ fn share(store: Store, process: &Arc<Process>) -> oneshot::Sender<()> {
             }
         });
         runtime.shutdown_background();
-        std::io::Result::Ok(())
     };
     if let Err(error) = std::thread::Builder::new().name("store".to_owned()).spawn(working) {
         tracing::error!(event = "store_lost", error = %error);

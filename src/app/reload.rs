@@ -47,8 +47,10 @@ impl Reloader {
         Self(Arc::new(Inner { live, metrics, clock, seen }))
     }
 
-    /// Reads the files now. What is the same as before is left alone.
+    /// Reads the files now, or as soon as nobody writes them any more. What is the same as before is left alone.
     pub fn reload(&self) {
+        self.settle();
+
         let inner = &*self.0;
         let mut seen = inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = seen.tried.look_again();
@@ -58,7 +60,7 @@ impl Reloader {
         seen.tried = now;
         match seen.source.load_again() {
             Ok(config) => {
-                let generation = inner.live.replace(Arc::clone(&config.rules), config.ends.tls);
+                let generation = inner.live.replace(config.live_parts());
                 inner.metrics.reloaded(true);
                 inner.metrics.generation(generation.number);
                 let version = config.rules.policy.version();
@@ -66,6 +68,13 @@ impl Reloader {
                 let doubt = config::doubts(&config.rules, inner.clock.now().second());
                 for warning in config.warnings.iter().chain(&doubt) {
                     tracing::warn!(event = "setting_warning", detail = warning);
+                }
+                for setting in config.wants_restart(&seen.source) {
+                    tracing::warn!(
+                        event = "restart_needed",
+                        setting,
+                        detail = "its file has changed; what is in use is what it held at the start"
+                    );
                 }
                 state_the_clocks(&config.rules.policy);
                 seen.tried = config.source.files.clone();
@@ -91,27 +100,24 @@ impl Reloader {
 
     /// Takes up changes as they come, for ever.
     pub async fn watch(self) {
-        let (files, are_swapped) = {
-            let seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            (seen.source.files.clone(), seen.source.files_are_swapped)
-        };
-        if files.is_empty() {
+        if self.files().is_empty() {
             return;
         }
         let (say, mut heard) = mpsc::channel(1);
-        // Kept for as long as this runs; without it, looking is all there is.
-        let _watcher = watch(&files, say).map_err(|error| tracing::warn!(event = "watch_failed", error = %error)).ok();
+        let (mut watched, mut watcher) = (Fingerprint::default(), None);
         loop {
-            // The first time at once: what changed before anybody watched was heard by nobody.
+            // The first time at once: what changed before anybody watched was heard by nobody. And anew after every change, which
+            // may have put another folder in the place of the one that was watched.
+            let files = self.files();
+            if files != watched {
+                // Without it, looking is all there is.
+                drop(watcher);
+                watcher = watch(&files, say.clone()).map_err(|error| tracing::warn!(event = "watch_failed", error = %error)).ok();
+                watched = files;
+            }
             let reloader = self.clone();
             // A file system may hang; the workers must not.
-            let _ = tokio::task::spawn_blocking(move || {
-                if !are_swapped {
-                    reloader.settle();
-                }
-                reloader.reload();
-            })
-            .await;
+            let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
             tokio::select! {
                 Some(()) = heard.recv() => tokio::time::sleep(TOGETHER).await,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -120,9 +126,16 @@ impl Reloader {
         }
     }
 
-    /// Waits until nobody writes any more.
+    fn files(&self) -> Fingerprint {
+        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).tried.clone()
+    }
+
+    /// Waits until nobody writes any more. What is swapped as a whole is never half written.
     fn settle(&self) {
-        let tried = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).tried.clone();
+        if self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).source.files_are_swapped {
+            return;
+        }
+        let tried = self.files();
         let mut last = tried.look_again();
         if last == tried {
             return;

@@ -23,10 +23,7 @@ pub struct Files {
 
 /// What files came to: equal as long as nothing in them changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint {
-    paths: Vec<PathBuf>,
-    hash: u64,
-}
+pub struct Fingerprint(BTreeMap<PathBuf, u64>);
 
 impl Files {
     /// The whole file. One path is read once; a folder that a kubelet swaps is always read in the same version.
@@ -51,7 +48,7 @@ impl Files {
     /// Whether something moved while it was read, so that what was read may never have stood there together.
     pub fn is_torn(&self) -> bool {
         let (read, roots) = (self.read.borrow(), self.roots.borrow());
-        read.iter().any(|(path, before)| match path.parent().and_then(|folder| roots.get(folder)) {
+        read.iter().filter(|(path, _)| !is_stream(path)).any(|(path, before)| match path.parent().and_then(|folder| roots.get(folder)) {
             // One version of a swapped folder is whole, until it is removed under us.
             Some(Some(root)) => before.is_err() && path.parent().and_then(root_of).as_ref() != Some(root),
             _ => Self::default().look(path).map_err(|error| error.kind()) != *before,
@@ -65,11 +62,12 @@ impl Files {
 
     pub fn fingerprint(&self) -> Fingerprint {
         let read = self.read.borrow();
-        let mut hasher = DefaultHasher::new();
-        for (path, bytes) in &*read {
-            (path, bytes.as_ref().map_err(|kind| kind.to_string())).hash(&mut hasher);
-        }
-        Fingerprint { paths: read.keys().cloned().collect(), hash: hasher.finish() }
+        let print = read.iter().filter(|(path, _)| !is_stream(path)).map(|(path, bytes)| {
+            let mut hasher = DefaultHasher::new();
+            bytes.as_ref().map_err(ToString::to_string).hash(&mut hasher);
+            (path.clone(), hasher.finish())
+        });
+        Fingerprint(print.collect())
     }
 
     fn look(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -94,7 +92,7 @@ impl Fingerprint {
     #[must_use]
     pub fn look_again(&self) -> Self {
         let files = Files::default();
-        for path in &self.paths {
+        for path in self.0.keys() {
             let _ = files.read(path); // A failure is part of the print.
         }
         files.fingerprint()
@@ -102,18 +100,35 @@ impl Fingerprint {
 
     /// Whether there is anything to look at.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.paths.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// The folders in which a change shows first.
+    /// Whether this file holds something else than it did.
+    #[must_use]
+    pub fn differs_at(&self, other: &Self, path: &Path) -> bool {
+        self.0.get(path) != other.0.get(path)
+    }
+
+    /// The folders in which a change shows first; where one is a link that may be led elsewhere, the one that holds the link.
     #[must_use]
     pub fn folders(&self) -> Vec<PathBuf> {
-        let mut folders: Vec<_> = self.paths.iter().filter_map(|path| path.parent()).map(Path::to_owned).collect();
+        let folders = self.0.keys().filter_map(|path| path.parent());
+        let is_link = |folder: &Path| std::fs::symlink_metadata(folder).is_ok_and(|about| about.is_symlink());
+        let with_holder = |folder: &Path| {
+            let holder = folder.parent().filter(|_| is_link(folder)).map(Path::to_owned);
+            std::iter::once(folder.to_owned()).chain(holder).collect::<Vec<_>>()
+        };
+        let mut folders: Vec<_> = folders.flat_map(with_holder).collect();
         folders.sort();
         folders.dedup();
         folders
     }
+}
+
+/// A pipe gives what it holds once: it can be read at the start, and never looked at again.
+fn is_stream(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir())
 }
 
 fn root_of(folder: &Path) -> Option<PathBuf> {

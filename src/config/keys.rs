@@ -40,6 +40,12 @@ pub fn read(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<KeyRing> {
         r.problem(name, None, format!("is set, but JWT_ALGORITHM={} has no use for it; remove one of the two", algorithm.name()));
     }
     let before = r.problems.len();
+    for (name, id) in [("JWT_KEY_ID", &id), ("JWT_PREVIOUS_KEY_ID", &previous.id)] {
+        let is_key = |key: &Option<Secret>| key.as_ref().zip(id.as_ref()).is_some_and(|(key, id)| key.expose() == id.as_bytes());
+        if is_key(&secret) || is_key(&previous.secret) {
+            r.problem(name, None, "is a key itself, and a kid stands in every token for all to read; were two files mixed up?".to_owned());
+        }
+    }
     let previous = previous.key(r, warnings, algorithm, allow_weak, secret.as_ref());
     let key = if algorithm.is_hmac() {
         hmac_key(r, warnings, "JWT_SECRET", algorithm, &secret?, allow_weak, id)

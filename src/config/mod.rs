@@ -14,6 +14,7 @@ mod unknown;
 pub mod vars;
 
 use crate::endpoints::EndpointSettings;
+use crate::live::Parts;
 use crate::memory::store::StoreSettings;
 use crate::proxy::{Mode, ProxySettings};
 use crate::session::keys::Secret;
@@ -29,6 +30,7 @@ pub use keys::doubts;
 use limits::Limits;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use table::About;
 use vars::{Entry, Problem, Reader, Vars};
 
 /// So often files are read that move meanwhile, before it is given up.
@@ -73,6 +75,26 @@ impl Source {
     /// The settings as they stand now.
     pub fn load_again(&self) -> Result<Config, Rejected> {
         load(&*self.vars)
+    }
+}
+
+impl Config {
+    /// What may change while the program runs.
+    #[must_use]
+    pub fn live_parts(&self) -> Parts {
+        Parts { rules: Arc::clone(&self.rules), tls: self.ends.tls.clone(), admin_token: self.admin_token.clone() }
+    }
+
+    /// Settings whose files hold something else than those of `earlier`, and which only a restart takes up.
+    #[must_use]
+    pub fn wants_restart(&self, earlier: &Source) -> Vec<&'static str> {
+        const FIXED: [&About; 3] = [&table::SESSION_STORE.about, &table::SESSION_STORE_CA.about, &table::SLIDECAR_UPSTREAM_CA.about];
+        let fixed = self.entries.iter().filter(|entry| FIXED.iter().any(|about| about.name == entry.about.name));
+        let changed = fixed.filter(|entry| match &entry.source {
+            vars::Source::File(path) => self.source.files.differs_at(&earlier.files, path),
+            vars::Source::Default | vars::Source::Environment => false,
+        });
+        changed.map(|entry| entry.about.name).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Status, heartbeat and logout: the three that speak of the caller's own session.
 
 use super::{Call, problem};
+use crate::headers::{RETRY_AFTER, STORE_LOST};
 use crate::session::decide::Forward;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -75,9 +76,8 @@ pub fn logout(call: &Call<'_>) -> Response<Vec<u8>> {
 
 /// Not over, but nobody can tell (rule R4): the page asks again.
 fn unavailable() -> Response<Vec<u8>> {
-    let mut response =
-        problem(StatusCode::SERVICE_UNAVAILABLE, "store_lost", "sessions cannot be checked for a moment; this one has not ended");
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "store_lost", STORE_LOST);
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     response
 }
 

@@ -47,39 +47,41 @@ impl EndedSessions {
         Self { ends: RwLock::default(), notes: RwLock::default(), most }
     }
 
-    /// The family is over. Where there is no room for it, its whole subject is, as far as it began before.
-    pub fn end(&self, kind: Kind, family: &Family, subject: Option<&Subject>, until: UnixMillis, now: UnixMillis) -> Heard {
+    /// The family is over. What operators say has room when logouts have none.
+    pub fn end(&self, kind: Kind, family: &Family, until: UnixMillis, now: UnixMillis) -> Heard {
         let key = Key { kind, id: *family.id() };
-        let record = Record { until, at: now, word: 1 };
+        let most = if kind == Kind::Revoked { self.most.saturating_mul(2) } else { self.most };
         let mut known = write(&self.ends);
-        if let Some(old) = known.records.get(&key).filter(|old| old.word == 1 && !old.is_over(now)) {
-            if old.until >= until {
-                return Heard::Known;
-            }
-        } else if !known.has_room(self.most, now) {
-            drop(known);
-            return subject.map_or(Heard::NoRoom, |subject| self.end_subject(subject, now.second(), until, now));
+        let old = known.records.get(&key).copied();
+        if old.is_some_and(|old| old.word == 1 && old.until >= until) {
+            return Heard::Known;
         }
-        known.put(key, record)
-    }
-
-    /// All sessions of the subject that began in this second or before, and those of which nobody knows when they began.
-    pub fn end_subject(&self, subject: &Subject, before: UnixSeconds, until: UnixMillis, now: UnixMillis) -> Heard {
-        let mut known = write(&self.ends);
-        // One for each person: twice the room of the families is for those, and for what peers say.
-        if !known.has_room(self.most.saturating_mul(2), now) {
+        if old.is_none() && !known.has_room(most, now) {
             return Heard::NoRoom;
         }
-        known.put(Key { kind: Kind::Subject, id: *subject.id() }, Record { until, at: now, word: before.get() })
+        known.put(key, Record { until, at: after(old, now), word: 1 })
     }
 
-    /// A new login took the family up again.
-    pub fn reopen(&self, family: &Family, now: UnixMillis) -> Heard {
+    /// Sessions of the subject: by `Subject` those that began in the second `word` or before, by `Undated` those of which nobody
+    /// knows when. One for each person: twice the room of the families is for them, and for what peers say.
+    pub fn end_subject(&self, kind: Kind, subject: &Subject, word: i64, until: UnixMillis, now: UnixMillis) -> Heard {
+        let key = Key { kind, id: *subject.id() };
+        let mut known = write(&self.ends);
+        if !known.records.contains_key(&key) && !known.has_room(self.most.saturating_mul(2), now) {
+            return Heard::NoRoom;
+        }
+        known.put(key, Record { until, at: now, word })
+    }
+
+    /// A new login took the family up again. That holds against every end that was said before, heard here or not.
+    pub fn reopen(&self, family: &Family, until: UnixMillis, now: UnixMillis) -> Heard {
         let key = Key { kind: Kind::Ended, id: *family.id() };
         let mut known = write(&self.ends);
-        let Some(old) = known.records.get(&key).copied().filter(|old| old.word == 1) else { return Heard::Known };
-        // In the very millisecond of the logout, too: whoever logs in knows of it.
-        known.put(key, Record { until: old.until, at: now.max(UnixMillis::new(old.at.get().saturating_add(1))), word: 0 })
+        let old = known.records.get(&key).copied();
+        if old.is_none() && !known.has_room(self.most, now) {
+            return Heard::NoRoom;
+        }
+        known.put(key, Record { until, at: after(old, now), word: 0 })
     }
 
     /// Something that is no end: streams are open, or a session got a later end.
@@ -88,7 +90,7 @@ impl EndedSessions {
         if known.records.contains_key(&key) || known.has_room(self.most, record.at) { known.put(key, record) } else { Heard::NoRoom }
     }
 
-    /// What a peer said. News are answered only where we know better, so that the peer hears of it.
+    /// What a peer said. It is news only where we know better: then the store should, too.
     pub fn hear(&self, key: Key, record: Record, now: UnixMillis) -> Heard {
         if record.is_over(now) {
             return Heard::Known;
@@ -112,10 +114,11 @@ impl EndedSessions {
             return None;
         }
         let find = |kind, id| known.records.get(&Key { kind, id }).filter(|record| !record.is_over(now));
-        let is_revoked = find(Kind::Revoked, *family.id()).is_some()
-            || subject
-                .and_then(|subject| find(Kind::Subject, *subject.id()))
-                .is_some_and(|record| origin.is_none_or(|origin| origin.get() <= record.word));
+        let is_subject_over = |subject: &Subject| match origin {
+            Some(origin) => find(Kind::Subject, *subject.id()).is_some_and(|record| origin.get() <= record.word),
+            None => find(Kind::Undated, *subject.id()).is_some(),
+        };
+        let is_revoked = find(Kind::Revoked, *family.id()).is_some() || subject.is_some_and(is_subject_over);
         if is_revoked {
             return Some(Ending::Revoked);
         }
@@ -143,18 +146,24 @@ impl EndedSessions {
         }
     }
 
-    /// How many there are of each kind.
+    /// How many of this kind end something at this moment.
     #[must_use]
-    pub fn count(&self, kind: Kind) -> usize {
-        read(self.of(kind)).records.keys().filter(|key| key.kind == kind).count()
+    pub fn count(&self, kind: Kind, now: UnixMillis) -> usize {
+        let says = |(key, record): &(&Key, &Record)| key.kind == kind && !record.is_over(now) && (kind != Kind::Ended || record.word == 1);
+        read(self.of(kind)).records.iter().filter(says).count()
     }
 
     const fn of(&self, kind: Kind) -> &RwLock<Known> {
         match kind {
-            Kind::Ended | Kind::Revoked | Kind::Subject => &self.ends,
+            Kind::Ended | Kind::Revoked | Kind::Subject | Kind::Undated => &self.ends,
             Kind::Watched | Kind::Renewed => &self.notes,
         }
     }
+}
+
+/// Later than what was said before, even by somebody whose clock is ahead, or in this very millisecond.
+fn after(old: Option<Record>, now: UnixMillis) -> UnixMillis {
+    old.map_or(now, |old| now.max(UnixMillis::new(old.at.get().saturating_add(1))))
 }
 
 impl Known {
@@ -203,7 +212,7 @@ mod tests {
         let ended = EndedSessions::new(100_000);
         for n in 0..5000 {
             let now = i64::try_from(n).unwrap();
-            ended.end(Kind::Ended, &family(n), None, at(now + 10), at(now));
+            ended.end(Kind::Ended, &family(n), at(now + 10), at(now));
         }
         assert_eq!((ending(&ended, &family(4999), 5008), ending(&ended, &family(4999), 5009)), (Some(Ending::LoggedOut), None));
         assert!(read(&ended.ends).records.len() <= SWEEP_EVERY + 1011, "swept once in a second");
@@ -215,50 +224,66 @@ mod tests {
     fn r2_a_family_or_a_subject_up_to_a_moment() {
         let ended = EndedSessions::new(100);
         let (ada, bob) = (Subject::named("ada"), Subject::named("bob"));
-        ended.end_subject(&ada, UnixSeconds::new(100), LATER, at(0));
-        let over = |subject, origin: Option<i64>| ended.ending(&family(1), subject, origin.map(UnixSeconds::new), at(1)).is_some();
-        assert!(over(Some(&ada), Some(100)) && over(Some(&ada), None));
-        assert!(!over(Some(&ada), Some(101)) && !over(Some(&bob), Some(1)) && !over(None, None));
+        ended.end_subject(Kind::Subject, &ada, 100, LATER, at(0));
+        ended.end_subject(Kind::Undated, &ada, 1, at(500), at(0));
+        let over = |subject, origin: Option<i64>, now| ended.ending(&family(1), subject, origin.map(UnixSeconds::new), at(now)).is_some();
+        assert!(over(Some(&ada), Some(100), 1) && over(Some(&ada), None, 499));
+        assert!(!over(Some(&ada), Some(101), 1) && !over(Some(&bob), Some(1), 1) && !over(None, None, 1));
+        assert!(!over(Some(&ada), None, 500), "by then, every token of that time is over");
         // An earlier moment, said later, takes nothing back.
-        ended.end_subject(&ada, UnixSeconds::new(50), LATER, at(1));
-        assert!(over(Some(&ada), Some(100)));
-        ended.end(Kind::Revoked, &family(1), None, LATER, at(1));
-        assert!(over(Some(&bob), Some(1)));
+        ended.end_subject(Kind::Subject, &ada, 50, LATER, at(1));
+        assert!(over(Some(&ada), Some(100), 1));
+        ended.end(Kind::Revoked, &family(1), LATER, at(1));
+        assert!(over(Some(&bob), Some(1), 1));
         // A login takes up what was logged out, never what was revoked.
-        assert_eq!(ended.reopen(&family(1), at(2)), Heard::Known);
-        assert!(over(Some(&bob), Some(1)));
+        ended.reopen(&family(1), LATER, at(2));
+        assert!(over(Some(&bob), Some(1), 3));
     }
 
     #[test]
     fn l3_a_login_takes_a_family_up_again_on_every_replica() {
         let (here, there) = (EndedSessions::new(100), EndedSessions::new(100));
-        let Heard::News(key, end) = here.end(Kind::Ended, &family(1), None, LATER, at(5)) else { panic!("it is news") };
-        let Heard::News(_, reopened) = here.reopen(&family(1), at(5)) else { panic!("it is news") };
+        let Heard::News(key, end) = here.end(Kind::Ended, &family(1), LATER, at(5)) else { panic!("it is news") };
+        let Heard::News(_, reopened) = here.reopen(&family(1), LATER, at(5)) else { panic!("it is news") };
         assert_eq!(ending(&here, &family(1), 6), None);
         // Whichever is heard first.
         there.hear(key, reopened, at(6));
-        assert_eq!(there.hear(key, end, at(6)), Heard::News(key, reopened), "who said the old is told the new");
+        assert_eq!(there.hear(key, end, at(6)), Heard::News(key, reopened), "the store is told the new");
         assert_eq!(ending(&there, &family(1), 6), None);
         // And logged out again.
-        assert!(matches!(here.end(Kind::Ended, &family(1), None, LATER, at(7)), Heard::News(..)));
+        assert!(matches!(here.end(Kind::Ended, &family(1), LATER, at(7)), Heard::News(..)));
         assert_eq!(ending(&here, &family(1), 8), Some(Ending::LoggedOut));
-        assert_eq!(here.end(Kind::Ended, &family(1), None, LATER, at(9)), Heard::Known);
+        assert_eq!(here.end(Kind::Ended, &family(1), LATER, at(9)), Heard::Known);
+    }
+
+    /// The login comes to a replica that has not heard of the logout yet.
+    #[test]
+    fn l3_a_login_holds_against_a_logout_that_is_heard_later() {
+        let (here, there) = (EndedSessions::new(100), EndedSessions::new(100));
+        let Heard::News(key, end) = here.end(Kind::Ended, &family(1), LATER, at(5)) else { panic!("it is news") };
+        assert!(matches!(there.reopen(&family(1), LATER, at(7)), Heard::News(..)));
+        assert!(matches!(there.hear(key, end, at(8)), Heard::News(..)));
+        assert_eq!(ending(&there, &family(1), 9), None);
+    }
+
+    /// A login was seen by a peer whose clock is ahead; or ours went back.
+    #[test]
+    fn l1_a_logout_holds_whatever_the_clock_said_before() {
+        let ended = EndedSessions::new(100);
+        ended.reopen(&family(1), LATER, at(5000));
+        assert!(matches!(ended.end(Kind::Ended, &family(1), LATER, at(10)), Heard::News(..)));
+        assert_eq!(ending(&ended, &family(1), 11), Some(Ending::LoggedOut));
     }
 
     #[test]
-    fn r2_beyond_the_cap_a_whole_subject_is_logged_out_rather_than_nobody() {
+    fn r2_what_is_known_is_bounded_and_operators_have_room_when_logouts_have_none() {
         let ended = EndedSessions::new(10);
-        let ada = Subject::named("ada");
         for n in 0..10 {
-            ended.end(Kind::Ended, &family(n), None, LATER, at(5000));
+            ended.end(Kind::Ended, &family(n), LATER, at(5000));
         }
-        assert!(matches!(
-            ended.end(Kind::Ended, &family(10), Some(&ada), LATER, at(5000)),
-            Heard::News(Key { kind: Kind::Subject, .. }, _)
-        ));
-        let over = |origin| ended.ending(&family(10), Some(&ada), Some(UnixSeconds::new(origin)), at(5001)).is_some();
-        assert!(over(5) && !over(6), "sessions that begin later live");
-        assert_eq!(ended.end(Kind::Ended, &family(11), None, LATER, at(5000)), Heard::NoRoom);
+        assert_eq!(ended.end(Kind::Ended, &family(11), LATER, at(5000)), Heard::NoRoom);
+        assert!(matches!(ended.end(Kind::Revoked, &family(11), LATER, at(5000)), Heard::News(..)));
+        assert!(matches!(ended.end_subject(Kind::Subject, &Subject::named("ada"), 5, LATER, at(5000)), Heard::News(..)));
         for n in 0..100 {
             ended.hear(Key { kind: Kind::Ended, id: *family(n).id() }, Record { until: LATER, at: at(5000), word: 1 }, at(5000));
         }
@@ -267,8 +292,8 @@ mod tests {
         for n in 0..100 {
             ended.note(Key { kind: Kind::Watched, id: *family(n).id() }, Record { until: LATER, at: at(5000), word: 1 });
         }
-        assert_eq!(ended.count(Kind::Watched), 10);
+        assert_eq!(ended.count(Kind::Watched, at(5000)), 10);
         // Room comes back with time.
-        assert!(matches!(ended.end(Kind::Ended, &family(12), None, at(3_000_000), at(2_000_000)), Heard::News(..)));
+        assert!(matches!(ended.end(Kind::Ended, &family(12), at(3_000_000), at(2_000_000)), Heard::News(..)));
     }
 }

@@ -1,6 +1,6 @@
 //! What this process remembers between requests: which sessions are over (`ended`), how the backend sets its cookie, the
 //! signatures of the last seconds (`signatures`), and the tokens that were verified (`verified`). All of it may be lost: the
-//! browser carries what must survive a restart.
+//! browser carries what must survive a restart, and the store what operators said.
 //!
 //! What is over, replicas tell each other through a store, if there is one (`store`). A request never waits for it: it reads
 //! what is known here.
@@ -11,7 +11,6 @@ mod signatures;
 pub mod store;
 mod verified;
 
-pub use ended::Heard;
 pub use record::{Key, Kind, Record, bytes_of_hex};
 pub use signatures::{OnlyKnown, SignatureMemo, SigningUnder};
 pub use verified::VerifiedTokens;
@@ -21,7 +20,7 @@ use crate::session::effect::{Effect, TOMBSTONE_GRACE};
 use crate::session::family::{Family, Subject};
 use crate::session::time::{Span, UnixMillis, UnixSeconds};
 use crate::session::{Ended, Ending};
-use ended::EndedSessions;
+use ended::{EndedSessions, Heard};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -34,6 +33,8 @@ const LONGEST_REQUEST: Span = Span::from_secs(3600);
 /// No cookie lives longer (RFC 6265bis §5.5), so an operator's word holds for as long: when the tokens that it is about end,
 /// nobody knows.
 const LONGEST_COOKIE: Span = Span::from_secs(34_560_000);
+/// Notes end at multiples of this, so that many streams of one session say the same.
+const NOTE_STEP: Span = Span::from_secs(600);
 
 /// The process's own memory of sessions.
 #[derive(Debug)]
@@ -46,6 +47,17 @@ pub struct Memory {
     outbox: Option<Outbox>,
     /// What found no room, since this was asked last.
     without_room: AtomicU64,
+}
+
+/// Whether peers know what an operator said.
+#[derive(Debug)]
+pub enum Told {
+    /// There are none that would hear.
+    Nobody,
+    /// This ends when they can; without a word, if that is not known.
+    Later(tokio::sync::oneshot::Receiver<()>),
+    /// It does not even hold here.
+    NoRoom,
 }
 
 /// How the backend sets its cookie, as long as it sets it alike for everybody.
@@ -81,10 +93,8 @@ impl Memory {
     pub fn apply(&self, effects: &[Effect], now: UnixMillis) {
         for effect in effects {
             match effect {
-                Effect::End { family, subject, until } => {
-                    self.tell(self.ended.end(Kind::Ended, family, subject.as_ref(), *until, now));
-                }
-                Effect::Reopen(family) => self.tell(self.ended.reopen(family, now)),
+                Effect::End { family, subject, until } => self.end(family, subject.as_ref(), *until, now),
+                Effect::Reopen { family, until } => self.tell(self.ended.reopen(family, *until, now)),
                 Effect::Supersede(family) => {
                     let mut superseded = lock(&self.superseded);
                     if superseded.len() >= SWEEP_AT {
@@ -104,25 +114,41 @@ impl Memory {
         }
     }
 
-    /// An operator ends a session. It holds here at once; answers what its peers are to hear.
-    pub fn revoke_family(&self, family: &Family, now: UnixMillis) -> Heard {
-        self.ended.end(Kind::Revoked, family, None, now.plus(LONGEST_COOKIE), now)
-    }
-
-    /// An operator ends all sessions of a subject that began in this second or before, or of which nobody knows when.
-    pub fn revoke_subject(&self, subject: &Subject, before: UnixSeconds, now: UnixMillis) -> Heard {
-        self.ended.end_subject(subject, before, now.plus(LONGEST_COOKIE), now)
-    }
-
-    /// Tells the peers, if it is news to them; whoever wants to know when they know gets what tells it.
-    pub fn tell_and_wait(&self, heard: Heard) -> Option<tokio::sync::oneshot::Receiver<()>> {
-        match (heard, &self.outbox) {
-            (Heard::News(key, record), Some(outbox)) => Some(outbox.send_and_wait(key, record)),
-            (Heard::NoRoom, _) => {
-                self.without_room.fetch_add(1, Ordering::Relaxed);
-                None
+    /// Where there is no room for one family more, its whole subject is over, as far as it began until now: logged out too often
+    /// is better than not at all.
+    fn end(&self, family: &Family, subject: Option<&Subject>, until: UnixMillis, now: UnixMillis) {
+        let heard = self.ended.end(Kind::Ended, family, until, now);
+        match subject.filter(|_| heard == Heard::NoRoom) {
+            None => self.tell(heard),
+            Some(subject) => {
+                self.tell(self.ended.end_subject(Kind::Undated, subject, 1, until, now));
+                self.tell(self.ended.end_subject(Kind::Subject, subject, now.second().get(), until, now));
             }
-            _ => None,
+        }
+    }
+
+    /// An operator ends a session. It holds here at once; what is returned tells whether the peers know.
+    pub fn revoke_family(&self, family: &Family, now: UnixMillis) -> Told {
+        self.tell_and_wait(self.ended.end(Kind::Revoked, family, now.plus(LONGEST_COOKIE), now))
+    }
+
+    /// An operator ends all sessions of a subject that began in this second or before. Of those that do not say when they began,
+    /// all that can live: `longest_ttl` later there is none left of them, and a new one is let in.
+    pub fn revoke_subject(&self, subject: &Subject, before: UnixSeconds, longest_ttl: Span, now: UnixMillis) -> Told {
+        self.tell(self.ended.end_subject(Kind::Undated, subject, 1, now.plus(longest_ttl).plus(TOMBSTONE_GRACE), now));
+        self.tell_and_wait(self.ended.end_subject(Kind::Subject, subject, before.get(), now.plus(LONGEST_COOKIE), now))
+    }
+
+    fn tell_and_wait(&self, heard: Heard) -> Told {
+        match (heard, &self.outbox) {
+            (Heard::NoRoom, _) => {
+                self.tell(heard);
+                Told::NoRoom
+            }
+            (_, None) => Told::Nobody,
+            // What was known already may be on its way still.
+            (Heard::Known, Some(outbox)) => Told::Later(outbox.flush()),
+            (Heard::News(key, record), Some(outbox)) => Told::Later(outbox.send_and_wait(key, record)),
         }
     }
 
@@ -137,22 +163,30 @@ impl Memory {
     }
 
     /// A stream of the family is open here: who renews it should say so. Its session ends then, as far as is known.
-    pub fn watch(&self, family: &Family, ends: UnixMillis, now: UnixMillis) {
-        if self.outbox.is_some() {
-            let key = Key { kind: Kind::Watched, id: *family.id() };
-            self.tell(self.ended.note(key, Record { until: ends.plus(TOMBSTONE_GRACE), at: now, word: 1 }));
+    pub fn watch(&self, family: &Family, ends: UnixMillis) {
+        // A weak one is the family of strangers too, and of all of them at once.
+        if self.outbox.is_some() && !family.is_weak() {
+            self.note(Kind::Watched, family, ends, 1);
         }
     }
 
     /// A session has a later end. Peers hear of it if any of them has streams of it.
     pub fn renewed(&self, family: &Family, ends: UnixMillis, now: UnixMillis) {
-        if self.outbox.is_none() || self.ended.get(&Key { kind: Kind::Watched, id: *family.id() }).is_none_or(|record| record.is_over(now))
-        {
-            return;
+        let watched = Key { kind: Kind::Watched, id: *family.id() };
+        if self.outbox.is_some() && self.ended.get(&watched).is_some_and(|record| !record.is_over(now)) {
+            self.note(Kind::Watched, family, ends, 1);
+            self.note(Kind::Renewed, family, ends, ends.get());
         }
-        self.watch(family, ends, now);
-        let key = Key { kind: Kind::Renewed, id: *family.id() };
-        self.tell(self.ended.note(key, Record { until: ends.plus(TOMBSTONE_GRACE), at: now, word: ends.get() }));
+    }
+
+    /// Said alike by everybody and every time, so that only what is new is news.
+    fn note(&self, kind: Kind, family: &Family, ends: UnixMillis, word: i64) {
+        let step = i64::try_from(NOTE_STEP.as_millis()).unwrap_or(i64::MAX);
+        let until = (ends.plus(TOMBSTONE_GRACE).get() / step).saturating_add(1).saturating_mul(step);
+        let record = Record { until: UnixMillis::new(until), at: UnixMillis::new(0), word };
+        if let heard @ Heard::News(..) = self.ended.note(Key { kind, id: *family.id() }, record) {
+            self.tell(heard);
+        }
     }
 
     /// The latest end of a session that a peer told of.
@@ -162,9 +196,16 @@ impl Memory {
         self.ended.get(&Key { kind: Kind::Renewed, id: *family.id() }).map(|record| UnixMillis::new(record.word))
     }
 
-    /// A peer's word.
-    pub fn hear(&self, key: Key, record: Record, now: UnixMillis) {
-        self.tell(self.ended.hear(key, record, now));
+    /// A peer's word, or our own come back. What is returned is known better here.
+    pub fn hear(&self, key: Key, record: Record, now: UnixMillis) -> Option<(Key, Record)> {
+        match self.ended.hear(key, record, now) {
+            Heard::News(key, better) => Some((key, better)),
+            Heard::Known => None,
+            Heard::NoRoom => {
+                self.without_room.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
     }
 
     /// Everything that peers should know.
@@ -180,8 +221,15 @@ impl Memory {
 
     /// How many ends of this kind are known.
     #[must_use]
-    pub fn count(&self, kind: Kind) -> usize {
-        self.ended.count(kind)
+    pub fn count(&self, kind: Kind, now: UnixMillis) -> usize {
+        self.ended.count(kind, now)
+    }
+
+    /// Ends when the store has what was said until now, or when nobody can tell.
+    pub async fn flush(&self) {
+        if let Some(outbox) = &self.outbox {
+            let _ = outbox.flush().await; // Whoever asks is about to end, and knows no better.
+        }
     }
 
     /// Ends that found no room since this was asked last.

@@ -9,8 +9,10 @@ pub enum Kind {
     Ended,
     /// An operator ended a family.
     Revoked,
-    /// An operator ended a subject's sessions up to some moment.
+    /// A subject's sessions up to some moment are over.
     Subject,
+    /// A subject's sessions of which nobody knows when they began are over.
+    Undated,
     /// Some replica has streams of the family open.
     Watched,
     /// The family was renewed, and somebody watches it.
@@ -32,13 +34,13 @@ pub struct Record {
     /// When it was said.
     pub at: UnixMillis,
     /// `Ended`: 1 for logged out, 0 for taken up again. `Subject`: tokens of sessions that began in this second or before.
-    /// `Renewed`: the second of the later end. Otherwise nothing.
+    /// `Renewed`: the millisecond of the later end. Otherwise 1.
     pub word: i64,
 }
 
 impl Kind {
-    const ALL: [(Self, char); 5] =
-        [(Self::Ended, 'e'), (Self::Revoked, 'r'), (Self::Subject, 's'), (Self::Watched, 'w'), (Self::Renewed, 'n')];
+    const ALL: [(Self, char); 6] =
+        [(Self::Ended, 'e'), (Self::Revoked, 'r'), (Self::Subject, 's'), (Self::Undated, 'u'), (Self::Watched, 'w'), (Self::Renewed, 'n')];
 
     fn letter(self) -> char {
         Self::ALL.into_iter().find(|(kind, _)| *kind == self).map_or('?', |(_, letter)| letter)
@@ -55,7 +57,7 @@ impl Record {
             Kind::Ended => {
                 return if (self.at, self.word) >= (other.at, other.word) { Self { until, ..self } } else { Self { until, ..other } };
             }
-            Kind::Revoked | Kind::Subject | Kind::Watched | Kind::Renewed => self.word.max(other.word),
+            Kind::Revoked | Kind::Subject | Kind::Undated | Kind::Watched | Kind::Renewed => self.word.max(other.word),
         };
         Self { until, at: self.at.max(other.at), word }
     }

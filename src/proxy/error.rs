@@ -2,6 +2,7 @@
 
 use super::AnswerBody;
 use super::gate::Refusal;
+use crate::headers::{RETRY_AFTER, STORE_LOST};
 use crate::session::outcome::Outcome;
 use crate::upstream::UpstreamError;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -57,7 +58,7 @@ impl ProxyError {
             Self::Message(refusal) => refusal.detail,
             Self::BadPath => "the path has a bad escape",
             Self::NoSession(_) => "this path needs a session",
-            Self::StoreLost => "sessions cannot be checked for a moment; this one has not ended",
+            Self::StoreLost => STORE_LOST,
             Self::Upstream(UpstreamError::Unreachable) => "the backend does not accept connections",
             Self::Upstream(UpstreamError::Silent) => "the backend did not answer in time",
             Self::Upstream(UpstreamError::Broken) => "the backend's answer broke off before it began",
@@ -67,9 +68,6 @@ impl ProxyError {
         }
     }
 }
-
-/// Seconds until it is worth asking again: a store that comes back is found sooner.
-const RETRY_AFTER: &str = "5";
 
 /// The answer: RFC 9457 problem details, never stored.
 #[must_use]
@@ -94,7 +92,7 @@ pub fn respond(error: &ProxyError, request_id: &impl std::fmt::Display) -> Respo
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Session realm=\"session\""));
         }
         ProxyError::StoreLost => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         ProxyError::Message(refusal) => {
             if refusal.status == StatusCode::METHOD_NOT_ALLOWED {

@@ -97,11 +97,11 @@ impl Proxy {
         let around = Surroundings { ended: &*process.memory, verified: &verified, signer: &signer, learned: learned.as_ref() };
         let under = Under { generation: &generation, around };
         let mut verdict = process.with_signatures(&under, |around| decide(&generation.rules, around, &facts, now)).await;
-        said.hear(&verdict);
+        said.hear(&verdict, generation.number);
         process.reporter.report(&verdict.events, now);
         process.memory.apply(&verdict.effects, now);
         if verdict.outcome == Outcome::Anonymous
-            && !process.has_verified.load(Ordering::Relaxed)
+            && !process.has_verified_under(generation.number)
             && process.reporter.may_look(now)
             && let Some(name) = misnamed(&generation.rules, &cookies, now)
         {

@@ -22,7 +22,7 @@ use crate::telemetry::AccessLog;
 use http::{Response, Uri, request, response};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How often open streams are looked at: a session's end is seen this late at most.
@@ -41,8 +41,8 @@ pub struct Process {
     /// Tells this process's requests from another's.
     pub instance: u32,
     pub requests: AtomicU64,
-    /// A token of some request verified: the key is the backend's.
-    pub has_verified: AtomicBool,
+    /// The last generation under which a token of some request verified: its key is the backend's.
+    pub has_verified: AtomicU64,
 }
 
 /// What the settings say of requests.
@@ -77,11 +77,14 @@ pub struct Under<'a> {
 pub struct Said {
     pub outcome: Option<Outcome>,
     pub family: Option<Family>,
+    /// Of the rules that it was judged by.
+    pub generation: u64,
     pub error: Option<&'static str>,
 }
 
 impl Said {
-    pub fn hear(&mut self, verdict: &Verdict) {
+    pub fn hear(&mut self, verdict: &Verdict, generation: u64) {
+        self.generation = generation;
         self.outcome = Some(verdict.outcome);
         self.family = verdict.session.as_ref().map(|live| live.token.family);
     }
@@ -111,7 +114,7 @@ impl Process {
             reporter: Reporter::default(),
             instance,
             requests: AtomicU64::new(0),
-            has_verified: AtomicBool::new(false),
+            has_verified: AtomicU64::new(0),
         }
     }
 
@@ -170,10 +173,15 @@ impl Process {
         let settlement = self.with_signatures(under, |around| settle(&under.generation.rules, around, verdict, &facts, now)).await;
         self.memory.apply(&settlement.effects, now);
         self.reporter.report(&settlement.events, now);
-        if let (Outcome::Renewed(_), Some(live), Some(clock)) = (settlement.outcome, &verdict.session, &settlement.clock) {
+        // By our renewal or by the backend's own; another session's end is not this one's.
+        if let (Some(live), Some(clock)) = (&verdict.session, &settlement.clock)
+            && !matches!(settlement.outcome, Outcome::Logout(_))
+        {
             let ends = now.plus(clock.remaining);
-            self.streams.extend(&live.token.family, ends);
-            self.memory.renewed(&live.token.family, ends, now);
+            if ends > live.token.effective_exp().millis() {
+                self.streams.extend(&live.token.family, ends);
+                self.memory.renewed(&live.token.family, ends, now);
+            }
         }
         said.outcome = Some(settlement.outcome);
         if self.settings.mode == Mode::Enforce {
@@ -183,20 +191,24 @@ impl Process {
 
     /// A stream opens, with a session or without; peers should tell of the session's renewals.
     pub fn enter_stream(&self, token: Option<&SessionToken>) -> Registration {
-        if let Some(token) = token {
-            self.memory.watch(&token.family, token.effective_exp().millis(), self.clock.now());
+        if let Some(token) = token.filter(|_| self.settings.streams == StreamMode::Close) {
+            self.memory.watch(&token.family, token.effective_exp().millis());
         }
         self.streams.enter(token)
     }
 
+    pub fn has_verified_under(&self, generation: u64) -> bool {
+        self.has_verified.load(Ordering::Relaxed) == generation
+    }
+
     pub fn count(&self, said: &Said, path: &str) {
-        if said.family.is_some() {
-            self.has_verified.store(true, Ordering::Relaxed);
+        if said.family.is_some() && !self.has_verified_under(said.generation) {
+            self.has_verified.store(said.generation, Ordering::Relaxed);
         }
         if let Some(outcome) = said.outcome {
             self.metrics.decided(outcome);
             self.metrics.signed(self.signatures.take_made());
-            if outcome == Outcome::Stripped(Dead::Unverified) && !self.has_verified.load(Ordering::Relaxed) {
+            if outcome == Outcome::Stripped(Dead::Unverified) && !self.has_verified_under(said.generation) {
                 self.reporter.unverified(self.clock.now());
             }
             if matches!(outcome, Outcome::Renewed(_)) {

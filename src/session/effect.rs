@@ -14,8 +14,8 @@ pub enum Effect {
     End { family: Family, subject: Option<Subject>, until: UnixMillis },
     /// Another session of the same person took this one's place: no late answer may renew it.
     Supersede(Family),
-    /// A new login took a logged-out family up again.
-    Reopen(Family),
+    /// A new login took a logged-out family up again; what was said of its end before says nothing until then.
+    Reopen { family: Family, until: UnixMillis },
     /// How the backend sets C.
     Learn(Companion),
 }

@@ -339,3 +339,18 @@ fn s4_a_previous_key_has_an_end_and_is_of_the_same_kind() {
     let missing = said(&[("JWT_PREVIOUS_SECRET_FILE", "/nonexistent/key"), far]);
     assert!(missing.contains("JWT_PREVIOUS_SECRET_FILE names /nonexistent/key, which is not there"), "{missing}");
 }
+
+/// Files of one Secret are easily mixed up.
+#[test]
+fn s1_a_key_in_the_place_of_something_else_is_not_shown_and_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    std::fs::write(&path, "hunter2 hunter2 hunter2 hunter2 hunter2").unwrap();
+    let path = path.to_str().unwrap();
+    let lines = problems(&with(&[("JWT_PREVIOUS_UNTIL_FILE", path)]));
+    assert!(lines[0].starts_with("slidecar: JWT_PREVIOUS_UNTIL: write a moment"), "{lines:?}");
+    let lines = problems(&with(&[("JWT_SECRET", "-"), ("JWT_SECRET_FILE", path), ("JWT_KEY_ID_FILE", path)]));
+    assert!(lines[0].contains("JWT_KEY_ID: is a key itself") && !lines.join("").contains("hunter2"), "{lines:?}");
+    let lines = problems(&with(&[("SESSION_STORE", "redis-cluster://h1,user:hunter2 x")]));
+    assert!(lines[0].contains("SESSION_STORE: one of its hosts is none") && !lines[0].contains("hunter2"), "{lines:?}");
+}

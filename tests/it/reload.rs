@@ -146,6 +146,18 @@ async fn t7_a_key_is_changed_without_a_restart() {
     }
 }
 
+#[tokio::test]
+async fn e5_a_leaked_admin_token_is_replaced_without_a_restart() {
+    let backend = Backend::saying("200 OK", &[], "hello").await;
+    let secrets = Mount::with(&[("token", "the one that leaked, alas"), ("store", "redis://127.0.0.1:1/0")]);
+    let file = format!("{}/token", secrets.path());
+    let sidecar = Sidecar::before(&backend.address, &[("SLIDECAR_ADMIN_TOKEN_FILE", &file)]).await;
+    assert_eq!(sidecar.revoke(r#"{"subject":"ada"}"#).await.status, 401);
+    secrets.swap(&[("token", crate::harness::ADMIN_TOKEN.1)]);
+    sidecar.reload();
+    assert_eq!(sidecar.revoke(r#"{"subject":"ada"}"#).await.status, 204);
+}
+
 /// The real program hears of a change by itself, within a second, and by SIGHUP.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t7_the_program_notices_by_itself_and_by_a_signal() {

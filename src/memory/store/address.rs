@@ -50,15 +50,19 @@ impl Address {
                 Ok(Self::One(info))
             }
             "redis-sentinel" | "rediss-sentinel" => {
-                let (hosts, path) = rest.split_once('/').ok_or_else(|| format!("names no master; {}", example()))?;
+                let (login, place) = login_of(rest);
+                let (hosts, path) = place.split_once('/').ok_or_else(|| format!("names no master; {}", example()))?;
                 let (master, database) = path.split_once('/').unwrap_or((path, "0"));
                 let database = database.parse().map_err(|_| "the part after the master is the number of a database".to_owned())?;
                 if master.is_empty() {
                     return Err(format!("names no master; {}", example()));
                 }
-                Ok(Self::Sentinel { place: Place::parse(hosts, 26379, is_tls)?, master: master.to_owned(), database })
+                Ok(Self::Sentinel { place: Place::parse(login, hosts, 26379, is_tls)?, master: master.to_owned(), database })
             }
-            "redis-cluster" | "rediss-cluster" => Ok(Self::Cluster(Place::parse(rest.trim_end_matches('/'), 6379, is_tls)?)),
+            "redis-cluster" | "rediss-cluster" => {
+                let (login, hosts) = login_of(rest);
+                Ok(Self::Cluster(Place::parse(login, hosts.trim_end_matches('/'), 6379, is_tls)?))
+            }
             _ => Err(example()),
         }
     }
@@ -85,6 +89,7 @@ impl Address {
                 }
                 if place.is_tls {
                     builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure).set_client_to_redis_certificates(certificates());
+                    builder = builder.set_client_to_sentinel_tls_mode(TlsMode::Secure).set_client_to_sentinel_certificates(certificates());
                 }
                 let client = builder.build()?.async_get_client().await?;
                 Ok(Link::One(client.get_multiplexed_async_connection_with_config(&config).await?))
@@ -119,21 +124,27 @@ fn example() -> String {
         .to_owned()
 }
 
+/// The last `@` ends it: a password may hold anything.
+fn login_of(rest: &str) -> (Option<&str>, &str) {
+    rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place))
+}
+
 impl Place {
-    fn parse(text: &str, default_port: u16, is_tls: bool) -> Result<Self, String> {
-        let (login, hosts) = text.rsplit_once('@').map_or((None, text), |(login, hosts)| (Some(login), hosts));
+    fn parse(login: Option<&str>, hosts: &str, default_port: u16, is_tls: bool) -> Result<Self, String> {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (user, password) = login.map_or((None, None), |login| {
             let (user, password) = login.split_once(':').map_or((login, None), |(user, password)| (user, Some(decoded(password))));
             (Some(decoded(user)).filter(|user| !user.is_empty()), password)
         });
+        // What is no host is not repeated, for it may be half of a password.
+        let none = || format!("one of its hosts is none; {}", example());
         let host = |host: &str| {
-            let authority: Authority = host.parse().map_err(|_| format!("{host:?} is no host; {}", example()))?;
-            if authority.host().is_empty() {
-                Err(example())
-            } else {
-                Ok((authority.host().to_owned(), authority.port_u16().unwrap_or(default_port)))
+            let authority: Authority = host.parse().map_err(|_| none())?;
+            let name = authority.host();
+            if name.is_empty() || (authority.as_str() != name && authority.port_u16().is_none()) {
+                return Err(none());
             }
+            Ok((name.to_owned(), authority.port_u16().unwrap_or(default_port)))
         };
         Ok(Self { hosts: hosts.split(',').map(host).collect::<Result<_, String>>()?, user, password, is_tls })
     }
@@ -201,6 +212,7 @@ mod tests {
             ("rediss://user:secret@h:1", "rediss://h:1/0"),
             ("redis-sentinel://user:se%40cret@a,b:27000/mymaster/2", "redis-sentinel://a:26379,b:27000/mymaster/2"),
             ("redis-sentinel://a/mymaster", "redis-sentinel://a:26379/mymaster/0"),
+            ("redis-sentinel://user:se/cr@et@a/m", "redis-sentinel://a:26379/m/0"),
             ("redis-cluster://:secret@a,[::1]:7000", "redis-cluster://a:6379,[::1]:7000"),
             ("rediss-cluster://a/", "rediss-cluster://a:6379"),
         ] {
@@ -222,9 +234,12 @@ mod tests {
             "redis-sentinel://a/m/x",
             "redis-cluster://",
             "redis-cluster://a,,b",
+            "redis-cluster://user:secret",
+            "redis-cluster://a,user:secret x",
+            "redis-sentinel://a:secret/m",
         ] {
             let error = Address::parse(text).unwrap_err();
-            assert!(error.contains("redis") || error.contains("database"), "{text}: {error}");
+            assert!((error.contains("redis") || error.contains("database")) && !error.contains("secret"), "{text}: {error}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether the store is there, and since when not.
 
 use crate::session::time::Span;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -16,13 +16,22 @@ pub struct Link {
     /// administrator sets: a step of the other one must not end the grace.
     heard: AtomicU64,
     is_connected: watch::Sender<bool>,
+    has_overflowed: AtomicBool,
     trouble: RwLock<String>,
 }
 
 impl Link {
     pub(super) fn new(shown: String, grace: Span) -> Self {
         let is_connected = watch::Sender::new(false);
-        Self { shown, grace, begun: Instant::now(), heard: AtomicU64::new(0), is_connected, trouble: RwLock::default() }
+        Self {
+            shown,
+            grace,
+            begun: Instant::now(),
+            heard: AtomicU64::new(0),
+            is_connected,
+            has_overflowed: AtomicBool::new(false),
+            trouble: RwLock::default(),
+        }
     }
 
     /// Nothing was heard for longer than the grace, or ever.
@@ -56,7 +65,23 @@ impl Link {
         }
     }
 
-    pub(super) fn heard(&self) {
+    /// It answered. That is worth nothing before all was read for the first time.
+    pub(super) fn alive(&self) {
+        if self.is_connected() {
+            self.heard();
+        }
+    }
+
+    /// More was said than could be told.
+    pub(super) fn overflow(&self) {
+        self.has_overflowed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_overflow(&self) -> bool {
+        self.has_overflowed.swap(false, Ordering::Relaxed)
+    }
+
+    fn heard(&self) {
         self.heard.store(self.since_beginning().saturating_add(1), Ordering::Relaxed);
     }
 
@@ -66,14 +91,13 @@ impl Link {
         tracing::info!(event = "store_connected", store = self.shown);
     }
 
-    /// Answers whether it had been there. What is lost for long is said once.
-    pub(super) fn lost(&self, trouble: &str) -> bool {
+    /// What is lost for long, for one reason, is said once.
+    pub(super) fn lost(&self, trouble: &str) {
         let was_connected = self.is_connected.send_replace(false);
         let is_news = std::mem::replace(&mut *self.trouble.write().unwrap_or_else(PoisonError::into_inner), trouble.to_owned()) != trouble;
         if was_connected || is_news {
             tracing::error!(event = "store_lost", store = self.shown, error = trouble, grace_ms = self.grace.as_millis());
         }
-        was_connected
     }
 
     fn since_beginning(&self) -> u64 {
@@ -92,7 +116,8 @@ mod tests {
         assert!(link.is_blind() && !link.is_connected() && link.describe().starts_with("redis://h not reached yet"));
         link.found();
         assert!(!link.is_blind() && link.is_connected());
-        assert!(link.lost("refused") && !link.lost("refused"));
+        link.lost("refused");
+        link.alive();
         tokio::time::advance(Duration::from_secs(60)).await;
         assert!(!link.is_blind());
         assert_eq!(link.describe(), "redis://h lost (refused): sessions are let in on what was last known");

@@ -2,9 +2,9 @@
 //!
 //! It holds what every replica should know, by key, and a log of what was said last. Each replica reads all of it when it
 //! connects, adds what only it knew, and then follows the log, which answers as soon as there is something new (`XREAD`
-//! with `BLOCK`) and every second if there is not: so push, poll and proof of life are one, nothing is lost between two of
-//! them, and a silence is noticed. Where the end of the log is gone (emptied, restarted, failed over to one that had not heard
-//! it), everything is read and added anew.
+//! with `BLOCK`) and every second if there is not: so push, poll and proof of life are one, and a silence is noticed. Where
+//! the last entry that was read is gone (the log was cut, emptied, restarted, or failed over to one that had not heard it),
+//! something may have been missed, and everything is read and added anew.
 //!
 //! `address` knows how to get there, `link` whether we are there.
 
@@ -17,14 +17,13 @@ pub use link::Link;
 use super::{Key, Memory, Record};
 use crate::session::time::{Span, UnixMillis};
 use address::Link as Connection;
-use redis::streams::{StreamRangeReply, StreamReadReply};
 use redis::{ErrorKind, RedisError, RedisResult, Value, cmd, pipe};
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// How long the log is read before it says that there is nothing new.
 const BLOCK: Duration = Duration::from_secs(1);
@@ -41,7 +40,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Entries that the log keeps, about: whoever missed more reads everything.
 const LOG_LENGTH: usize = 10_000;
 /// What is read or written at once.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
+/// News that wait to be written. Beyond that, none is kept here, for all are in memory: they are found there when there is time.
+const MOST_NEWS: usize = 16 * 1024;
+/// How long what is over stays in the store: longer than any clock of a replica is wrong.
+const KEPT: Span = Span::from_secs(24 * 3600);
+/// A link that ends sooner than this was none: the next try waits longer than the one before.
+const GOOD_LINK: Duration = Duration::from_secs(10);
+/// Says that the state is the one that was read; it goes with it.
+const MARK: &str = "!";
 
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
@@ -57,15 +64,15 @@ pub struct StoreSettings {
 /// Where news for the peers go.
 #[derive(Clone, Debug)]
 pub struct Outbox {
-    sender: mpsc::UnboundedSender<News>,
+    sender: mpsc::Sender<News>,
     link: Arc<Link>,
 }
 
 /// What a peer is to hear.
 #[derive(Debug)]
 struct News {
-    key: Key,
-    record: Record,
+    /// `None`: only to know that all before was written.
+    said: Option<(Key, Record)>,
     /// Whoever waits until the store has it.
     told: Option<oneshot::Sender<()>>,
 }
@@ -73,7 +80,7 @@ struct News {
 /// The other end of the outbox: keeps this replica and its peers of one mind.
 pub struct Store {
     settings: StoreSettings,
-    inbox: mpsc::UnboundedReceiver<News>,
+    inbox: mpsc::Receiver<News>,
     link: Arc<Link>,
     names: Names,
 }
@@ -99,7 +106,7 @@ struct Shared<'a> {
 impl Store {
     #[must_use]
     pub fn new(settings: StoreSettings) -> (Outbox, Self) {
-        let (sender, inbox) = mpsc::unbounded_channel();
+        let (sender, inbox) = mpsc::channel(MOST_NEWS);
         let link = Arc::new(Link::new(settings.address.to_string(), settings.grace));
         // One slot of a cluster for both, for they are written together.
         let name = |what: &str| format!("{{{}}}:v1:{what}", settings.prefix);
@@ -116,8 +123,10 @@ impl Store {
     pub async fn run(mut self, memory: Arc<Memory>, now: impl Fn() -> UnixMillis + Send + Sync) {
         let mut wait = FIRST_WAIT;
         loop {
+            let begun = Instant::now();
             let error = self.talk(&memory, &now).await;
-            if self.link.lost(&error.to_string()) {
+            self.link.lost(&error.to_string());
+            if begun.elapsed() >= GOOD_LINK {
                 wait = FIRST_WAIT;
             }
             let until = Instant::now() + jittered(wait);
@@ -136,17 +145,15 @@ impl Store {
             let mut commands = self.settings.address.connect(PATIENCE, ca).await?;
             // A connection of its own: whoever waits for the log holds up what comes after on the same one.
             let reader = self.settings.address.connect(BLOCK + PATIENCE, ca).await?;
-            if shared.asks_role {
-                shared.look_at(&mut commands, true).await?;
-            }
+            shared.look_at(&mut commands, true).await?;
             let end = shared.end_of_log(&mut commands).await?;
             shared.synchronise(&mut commands).await?;
             RedisResult::Ok((commands, reader, end))
         };
-        let (commands, reader, end) = match timeout(Duration::from_secs(30), connected).await {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => return error,
-            Err(_) => return failure("it takes too long to read"),
+        // Each answer has its limit; all of them together take as long as there is much to read.
+        let (commands, reader, end) = match connected.await {
+            Ok(connected) => connected,
+            Err(error) => return error,
         };
         shared.link.found();
         let written = shared.write(commands.clone(), &mut self.inbox);
@@ -165,23 +172,37 @@ impl Outbox {
     }
 
     pub fn send(&self, key: Key, record: Record) {
-        let _ = self.sender.send(News { key, record, told: None }); // Nobody listens at the end of the process.
+        self.put(News { said: Some((key, record)), told: None });
     }
 
     /// What is returned hears when the store has it; it ends without, if that is not known soon.
     pub fn send_and_wait(&self, key: Key, record: Record) -> oneshot::Receiver<()> {
         let (told, wait) = oneshot::channel();
-        let _ = self.sender.send(News { key, record, told: Some(told) });
+        self.put(News { said: Some((key, record)), told: Some(told) });
         wait
+    }
+
+    /// The same for all that was sent before.
+    pub fn flush(&self) -> oneshot::Receiver<()> {
+        let (told, wait) = oneshot::channel();
+        self.put(News { said: None, told: Some(told) });
+        wait
+    }
+
+    fn put(&self, news: News) {
+        if self.sender.try_send(news).is_err() {
+            self.link.overflow();
+        }
     }
 }
 
 impl Shared<'_> {
     /// Whether this is a server that takes writes, and at the beginning whether it keeps what it is given (rule R5).
     async fn look_at(&self, commands: &mut Connection, is_first: bool) -> RedisResult<()> {
-        let info: String = cmd("INFO").query_async(commands).await?;
+        // A cluster answers for each of its nodes.
+        let info = text_of(cmd("INFO").query_async(commands).await?);
         let about = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
-        if about("role").is_some_and(|role| role != "master") {
+        if self.asks_role && about("role").is_some_and(|role| role != "master") {
             return Err(failure("it is a replica, which takes no writes"));
         }
         if is_first && let Some(policy) = about("maxmemory_policy").filter(|policy| *policy != "noeviction") {
@@ -196,45 +217,59 @@ impl Shared<'_> {
 
     /// The last entry of the log, which is begun if there is none. Asked before everything is read, so that nothing is missed.
     async fn end_of_log(&self, commands: &mut Connection) -> RedisResult<String> {
-        let last: StreamRangeReply =
-            cmd("XREVRANGE").arg(&self.names.log).arg("+").arg("-").arg("COUNT").arg(1).query_async(commands).await?;
-        match last.ids.into_iter().next() {
-            Some(entry) => Ok(entry.id),
+        let last: Vec<Entry> = cmd("XREVRANGE").arg(&self.names.log).arg("+").arg("-").arg("COUNT").arg(1).query_async(commands).await?;
+        match last.into_iter().next() {
+            Some((id, _)) => Ok(id),
             None => cmd("XADD").arg(&self.names.log).arg("*").arg("k").arg("").arg("r").arg("").query_async(commands).await,
         }
     }
 
     /// Takes up everything that the store holds, adds what only we know, and removes what is long over.
     async fn synchronise(&self, commands: &mut Connection) -> RedisResult<()> {
-        let (mut held, mut over, mut cursor) = (HashMap::new(), Vec::new(), 0_u64);
+        // What is found in the store needs not be added.
+        let mut ours: HashMap<Key, Record> = self.memory.all((self.now)()).into_iter().collect();
+        let (mut held, mut unreadable, mut cursor) = (0_usize, 0_usize, 0_u64);
         loop {
-            let (next, fields): (u64, Vec<(String, String)>) =
-                cmd("HSCAN").arg(&self.names.state).arg(cursor).arg("COUNT").arg(1000).query_async(commands).await?;
-            let now = (self.now)();
+            let (next, fields): Page =
+                cmd("HSCAN").arg(&self.names.state).arg(cursor).arg("COUNT").arg(BATCH).query_async(commands).await?;
+            self.link.alive();
+            let (now, mut over) = ((self.now)(), Vec::new());
             for (field, value) in fields {
-                match (Key::decode(&field), Record::decode(&value)) {
-                    (Some(_), Some(record)) if record.is_over(now.minus(Span::from_secs(600))) => over.push(field),
+                match (decoded(&field, Key::decode), decoded(&value, Record::decode)) {
+                    (Some(_), Some(record)) if record.is_over(now.minus(KEPT)) => over.push(field),
                     (Some(key), Some(record)) => {
+                        held = held.saturating_add(1);
                         self.memory.hear(key, record, now);
-                        held.insert(key, record);
+                        if ours.get(&key).is_some_and(|own| record.merged(*own, key.kind) == record) {
+                            ours.remove(&key);
+                        }
                     }
-                    _ => tracing::warn!(event = "store_entry_unreadable", detail = "another program, or another version, writes there too"),
+                    _ if field == MARK.as_bytes() => {}
+                    _ => unreadable = unreadable.saturating_add(1),
                 }
+            }
+            if !over.is_empty() {
+                cmd("HDEL").arg(&self.names.state).arg(over).exec_async(commands).await?;
             }
             cursor = next;
             if cursor == 0 {
                 break;
             }
         }
-        for some in over.chunks(BATCH) {
-            cmd("HDEL").arg(&self.names.state).arg(some).exec_async(commands).await?;
-        }
-        let mut ours = self.memory.all((self.now)());
-        ours.retain(|(key, record)| held.get(key).is_none_or(|held| held.merged(*record, key.kind) != *held));
+        cmd("HSET").arg(&self.names.state).arg(MARK).arg(1).exec_async(commands).await?;
+        let ours: Vec<_> = ours.into_iter().collect();
         for some in ours.chunks(BATCH) {
             self.add(commands, some).await?;
+            self.link.alive();
         }
-        tracing::info!(event = "store_synchronised", held = held.len(), added = ours.len());
+        if unreadable > 0 {
+            tracing::warn!(
+                event = "store_entries_unreadable",
+                count = unreadable,
+                detail = "another program, or another version, writes there too"
+            );
+        }
+        tracing::info!(event = "store_synchronised", held, added = ours.len());
         Ok(())
     }
 
@@ -252,7 +287,7 @@ impl Shared<'_> {
     }
 
     /// Tells the store what is said here, for ever.
-    async fn write(&self, mut commands: Connection, inbox: &mut mpsc::UnboundedReceiver<News>) -> RedisResult<()> {
+    async fn write(&self, mut commands: Connection, inbox: &mut mpsc::Receiver<News>) -> RedisResult<()> {
         let (mut news, mut next_sweep) = (Vec::new(), Instant::now() + jittered(SWEEP_EVERY));
         loop {
             tokio::select! {
@@ -260,8 +295,13 @@ impl Shared<'_> {
                     if count == 0 {
                         return Ok(());
                     }
-                    let said: Vec<_> = news.iter().map(|news| (news.key, news.record)).collect();
-                    self.add(&mut commands, &said).await?;
+                    let said: Vec<_> = news.iter().filter_map(|news| news.said).collect();
+                    if !said.is_empty() {
+                        self.add(&mut commands, &said).await?;
+                    }
+                    if self.link.take_overflow() {
+                        self.synchronise(&mut commands).await?;
+                    }
                     for told in news.drain(..).filter_map(|news| news.told) {
                         let _ = told.send(()); // Whoever wanted to know may have gone.
                     }
@@ -284,36 +324,81 @@ impl Shared<'_> {
     async fn follow(&self, mut reader: Connection, mut commands: Connection, mut end: String) -> RedisResult<()> {
         let mut looked = Instant::now();
         loop {
+            let asked = Instant::now();
             let mut reading = cmd("XREAD");
             reading.arg("COUNT").arg(BATCH).arg("BLOCK").arg(BLOCK.as_millis().to_string()).arg("STREAMS").arg(&self.names.log).arg(&end);
-            let asked = Instant::now();
-            let said: Option<StreamReadReply> = reading.query_async(&mut reader).await?;
-            if said.is_none() && asked.elapsed() < BLOCK / 2 {
+            let said: Option<Vec<(Vec<u8>, Vec<Entry>)>> = reading.query_async(&mut reader).await?;
+            self.link.alive();
+            let said: Vec<Entry> = said.into_iter().flatten().flat_map(|(_, entries)| entries).collect();
+            let is_time = looked.elapsed() >= LOOK_EVERY;
+            if !said.is_empty() || is_time {
+                // What follows an entry that is gone need not be what followed it.
+                self.is_there(&mut commands, &end, is_time).await?;
+            } else if asked.elapsed() < BLOCK / 2 {
                 // Something on the way does not wait, so we do.
                 tokio::time::sleep(BLOCK / 4).await;
             }
-            for entry in said.into_iter().flat_map(|said| said.keys).flat_map(|stream| stream.ids) {
-                let text = |name: &str| match entry.map.get(name) {
-                    Some(Value::BulkString(bytes)) => std::str::from_utf8(bytes).ok(),
-                    _ => None,
-                };
-                if let (Some(key), Some(record)) = (text("k").and_then(Key::decode), text("r").and_then(Record::decode)) {
-                    self.memory.hear(key, record, (self.now)());
+            let mut better = Vec::new();
+            for (id, fields) in said {
+                let field = |name: &str| fields.chunks_exact(2).find(|pair| pair[0] == name.as_bytes()).map(|pair| pair[1].as_slice());
+                let key = field("k").and_then(|bytes| decoded(bytes, Key::decode));
+                if let Some((key, record)) = key.zip(field("r").and_then(|bytes| decoded(bytes, Record::decode))) {
+                    better.extend(self.memory.hear(key, record, (self.now)()));
                 }
-                end = entry.id;
+                end = id;
             }
-            self.link.heard();
-            if looked.elapsed() >= LOOK_EVERY {
+            self.mend(&mut commands, &better).await?;
+            if is_time {
                 looked = Instant::now();
-                let there: StreamRangeReply = cmd("XRANGE").arg(&self.names.log).arg(&end).arg(&end).query_async(&mut commands).await?;
-                if there.ids.is_empty() {
-                    return Err(failure("what it knew is gone: it was emptied, or another took its place"));
-                }
-                if self.asks_role {
-                    self.look_at(&mut commands, false).await?;
-                }
+                self.look_at(&mut commands, false).await?;
+                self.link.alive();
             }
         }
+    }
+
+    /// Whether the log still holds this entry, and if asked for, whether the state is the one that was read.
+    async fn is_there(&self, commands: &mut Connection, end: &str, and_state: bool) -> RedisResult<()> {
+        let there: Vec<Entry> = cmd("XRANGE").arg(&self.names.log).arg(end).arg(end).query_async(commands).await?;
+        let is_marked = !and_state || cmd("HEXISTS").arg(&self.names.state).arg(MARK).query_async(commands).await?;
+        self.link.alive();
+        if there.is_empty() || !is_marked {
+            return Err(failure("what it knew is gone: it was cut, emptied, or another took its place"));
+        }
+        Ok(())
+    }
+
+    /// An older word came to the store after a newer one, and stands there. Whoever follows the log has heard both.
+    async fn mend(&self, commands: &mut Connection, better: &[(Key, Record)]) -> RedisResult<()> {
+        if better.is_empty() {
+            return Ok(());
+        }
+        let mut mending = cmd("HSET");
+        mending.arg(&self.names.state);
+        for (key, record) in better {
+            mending.arg(key.encode()).arg(record.encode());
+        }
+        mending.exec_async(commands).await
+    }
+}
+
+/// One of the log: its id, names and values by turns.
+type Entry = (String, Vec<Vec<u8>>);
+
+/// A part of the state: where the next begins, names and values.
+type Page = (u64, Vec<(Vec<u8>, Vec<u8>)>);
+
+/// What others write there need not be text.
+fn decoded<T>(bytes: &[u8], decode: impl Fn(&str) -> Option<T>) -> Option<T> {
+    decode(std::str::from_utf8(bytes).ok()?)
+}
+
+fn text_of(value: Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Value::VerbatimString { text, .. } => text,
+        Value::Map(nodes) => nodes.into_iter().map(|(_, node)| text_of(node)).collect::<Vec<_>>().join("\r\n"),
+        Value::Array(nodes) => nodes.into_iter().map(text_of).collect::<Vec<_>>().join("\r\n"),
+        _ => String::new(),
     }
 }
 

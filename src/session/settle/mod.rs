@@ -138,7 +138,8 @@ impl<'a> Settling<'a> {
         // L3. A request that carried the tombstone was sent after the logout, so its answer is a new login.
         if carried {
             tombstones = tombstones.without(&started.family);
-            self.out.effects.push(Effect::Reopen(started.family));
+            let until = self.now.plus(self.rules.policy.longest_ttl().max(self.now.until(started.end)).plus(TOMBSTONE_GRACE));
+            self.out.effects.push(Effect::Reopen { family: started.family, until });
         }
         // L2. Held answers of the session before must not overwrite this one.
         let switched = before.filter(|token| token.family != started.family);

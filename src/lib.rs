@@ -37,7 +37,7 @@
 //!  6  app ──► config   wiring: bind, serve, drain │ environment → settings; the only names of variables
 //!  5  server  admin    connections; health
 //!  4  proxy            one request
-//!  3  endpoints  upstream      our own answers │ the backend
+//!  3  endpoints  rewrite  upstream      our own answers │ the browser client in pages │ the backend
 //!  2  clock  drain  headers  live  memory  metrics  telemetry     time, stages of a stop, header fields, the current
 //!                                                        generation of keys and clocks, what the process remembers,
 //!                                                        numbers, logs and the line of each request
@@ -59,6 +59,7 @@ pub mod live;
 pub mod memory;
 pub mod metrics;
 pub mod proxy;
+pub mod rewrite;
 pub mod server;
 pub mod session;
 pub mod telemetry;

@@ -23,6 +23,7 @@ pub struct Metrics {
     without_room: IntCounter,
     /// Without a value where there is no store.
     store_connected: IntGaugeVec,
+    pages: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -57,6 +58,11 @@ impl Metrics {
         )?;
         let without_room = IntCounter::new("slidecar_ended_sessions_dropped_total", "Ends that found no room (SLIDECAR_MAX_REVOCATIONS)")?;
         let store_connected = IntGaugeVec::new(Opts::new("slidecar_store_connected", "Whether the shared store is there"), &["store"])?;
+        let pages = IntCounterVec::new(
+            Opts::new("slidecar_pages_total", "Pages that got the browser client, and those that were left alone, by the reason"),
+            &["result"],
+        )?;
+        registry.register(Box::new(pages.clone()))?;
         registry.register(Box::new(ended_sessions.clone()))?;
         registry.register(Box::new(without_room.clone()))?;
         registry.register(Box::new(store_connected.clone()))?;
@@ -78,6 +84,7 @@ impl Metrics {
             ended_sessions,
             without_room,
             store_connected,
+            pages,
         })
     }
 
@@ -133,6 +140,11 @@ impl Metrics {
 
     pub fn store_connected(&self, is_connected: bool) {
         self.store_connected.with_label_values(&["redis"]).set(i64::from(is_connected));
+    }
+
+    /// What became of a page.
+    pub fn page(&self, result: &str) {
+        self.pages.with_label_values(&[result]).inc();
     }
 
     /// The Prometheus text.

@@ -5,6 +5,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::table::{Default, Group};
 use crate::config::vars::{Entry, Source, Vars};
 use crate::config::{self, Config};
+use crate::endpoints::ClientScript;
 use crate::session::policy::Class;
 use std::fmt::Write as _;
 
@@ -36,6 +37,10 @@ pub fn describe(config: &Config) -> String {
         let _ = writeln!(out, "\nThe clocks of the demo class");
         out.push_str(&timeline::draw(policy, Class::Demo));
     }
+    let script = ClientScript::new(policy);
+    let _ = writeln!(out, "\nThe browser client, for pages that include it by hand");
+    let path = config.proxy.endpoints.client_path(policy);
+    let _ = writeln!(out, "  <script src=\"{path}\" integrity=\"{}\" defer></script>", script.integrity());
     out.push('\n');
     let doubt = config::doubts(&config.rules, SystemClock.now().second());
     let warnings: Vec<_> = config.warnings.iter().chain(&doubt).collect();

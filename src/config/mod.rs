@@ -13,7 +13,7 @@ pub mod table;
 mod unknown;
 pub mod vars;
 
-use crate::endpoints::EndpointSettings;
+use crate::endpoints::{ClientScripts, EndpointSettings};
 use crate::live::Parts;
 use crate::memory::store::StoreSettings;
 use crate::proxy::{Mode, ProxySettings};
@@ -124,8 +124,9 @@ fn load_once(vars: &dyn Vars, files: &Files) -> Result<Config, Rejected> {
     let rules = rules(&mut reader, &mut warnings);
     let r = &mut reader;
     let origins = r.get(&table::SESSION_CLIENT_ORIGINS).unwrap_or_default();
-    let endpoints = r.get(&table::SESSION_ENDPOINTS).map(|prefix| EndpointSettings { prefix, origins });
+    let endpoints = r.get(&table::SESSION_ENDPOINTS).map(|prefix| EndpointSettings { prefix, origins, client: ClientScripts::default() });
     let streams = r.get(&table::SESSION_STREAMS);
+    let client = r.get(&table::SESSION_CLIENT);
     let (ends, target) = ends::read(r);
     let extra_roots = ends::extra_roots(r, target.as_ref(), &mut warnings);
     let mode = r.get(&table::SLIDECAR_MODE);
@@ -153,6 +154,7 @@ fn load_once(vars: &dyn Vars, files: &Files) -> Result<Config, Rejected> {
                 endpoints: endpoints?,
                 gate: limits.as_ref()?.gate,
                 streams: streams?,
+                client: client?,
                 tunnel_idle: limits.as_ref()?.tunnel_idle,
             },
             limits: limits?,

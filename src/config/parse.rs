@@ -1,7 +1,7 @@
 //! From a setting's text to its value. An error says what would be right; it never repeats the value.
 
 use crate::memory::store::Address;
-use crate::proxy::{Mode, StreamMode};
+use crate::proxy::{ClientMode, Mode, StreamMode};
 use crate::session::Persistence;
 use crate::session::attributes::Attributes;
 use crate::session::duration;
@@ -140,6 +140,10 @@ pub fn endpoints(text: &str) -> Result<String, String> {
 
 pub fn mode(text: &str) -> Result<Mode, String> {
     one_of(text, &[("enforce", Mode::Enforce), ("observe", Mode::Observe)])
+}
+
+pub fn client(text: &str) -> Result<ClientMode, String> {
+    one_of(text, &[("off", ClientMode::Off), ("inject", ClientMode::Inject)])
 }
 
 pub fn streams(text: &str) -> Result<StreamMode, String> {

@@ -3,7 +3,7 @@
 
 use super::parse;
 use crate::memory::store::Address;
-use crate::proxy::{Mode, StreamMode};
+use crate::proxy::{ClientMode, Mode, StreamMode};
 use crate::session::Persistence;
 use crate::session::attributes::Attributes;
 use crate::session::keys::{Algorithm, Secret};
@@ -146,6 +146,7 @@ settings! {
         SESSION_LOGIN_URL: LoginUrl = Default::Off, parse::login_url, plain, "where a navigation without a session is sent; {return} is replaced by the return address";
         SESSION_CLIENT_ORIGINS: Vec<String> = Default::Off, parse::origins, plain, "other origins that may call the own endpoints with credentials, such as https://app.example.com";
         SESSION_STREAMS: StreamMode = Default::Text("ignore"), parse::streams, plain, "ignore, or close: a WebSocket or event stream ends with its session (SESSION_TIMEOUT_BUFFER later), and at once when it is logged out";
+        SESSION_CLIENT: ClientMode = Default::Text("off"), parse::client, plain, "off, or inject: put the browser client into HTML pages; it warns before the session ends and follows its clock";
         SESSION_ENDPOINTS: String = Default::Text("/auth"), parse::endpoints, plain, "prefix of slidecar's own endpoints";
     }
     Proxy {

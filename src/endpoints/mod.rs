@@ -3,14 +3,18 @@
 //! Paths match exactly and raw; every variant of one goes to the backend (rule E1). An answer here is settled like one
 //! of the backend's: the heartbeat's may carry a renewal, the logout's deletes C.
 
+mod client;
 mod policy;
 mod sender;
 mod session;
 
+pub use client::{ClientScript, ClientScripts};
+
 use crate::session::Rules;
 use crate::session::decide::Verdict;
+use crate::session::policy::SessionPolicy;
 use crate::session::time::UnixMillis;
-use http::{HeaderValue, Method, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request};
 
 #[derive(Clone, Debug)]
 pub struct EndpointSettings {
@@ -18,6 +22,7 @@ pub struct EndpointSettings {
     pub prefix: String,
     /// Other origins that may call with credentials, as browsers write them in `Origin`.
     pub origins: Vec<String>,
+    pub client: ClientScripts,
 }
 
 /// One of our own.
@@ -27,6 +32,7 @@ pub enum Endpoint {
     Status,
     Heartbeat,
     Logout,
+    Client,
 }
 
 /// A call and what is known of it.
@@ -46,7 +52,7 @@ impl EndpointSettings {
             "/session-status" => Some(Endpoint::Status),
             "/session-heartbeat" => Some(Endpoint::Heartbeat),
             "/session-logout" => Some(Endpoint::Logout),
-            _ => None,
+            name => client::is_name(name).then_some(Endpoint::Client),
         }
     }
 
@@ -58,7 +64,7 @@ impl EndpointSettings {
             if call.head.method == Method::POST && !sender.may_act() {
                 problem(StatusCode::FORBIDDEN, "cross_site", "this page may not act on the session; see SESSION_CLIENT_ORIGINS")
             } else {
-                endpoint.respond(call)
+                self.respond(endpoint, call)
             }
         } else if let Some(preflight) = sender.preflight(&call.head.method, endpoint.methods()) {
             preflight
@@ -67,6 +73,22 @@ impl EndpointSettings {
         };
         sender.share(response.headers_mut());
         response
+    }
+
+    fn respond(&self, endpoint: Endpoint, call: &Call<'_>) -> Response<Vec<u8>> {
+        match endpoint {
+            Endpoint::Policy => policy::answer(call),
+            Endpoint::Status => session::status(call),
+            Endpoint::Heartbeat => session::heartbeat(call),
+            Endpoint::Logout => session::logout(call),
+            Endpoint::Client => client::answer(call, &self.client, !self.origins.is_empty()),
+        }
+    }
+
+    /// Where the browser client for this policy is, to be kept for ever.
+    #[must_use]
+    pub fn client_path(&self, policy: &SessionPolicy) -> String {
+        format!("{}{}", self.prefix, self.client.of(policy).name())
     }
 }
 
@@ -79,7 +101,7 @@ impl Endpoint {
 
     const fn methods(self) -> &'static str {
         match self {
-            Self::Policy | Self::Status => "GET, HEAD",
+            Self::Policy | Self::Status | Self::Client => "GET, HEAD",
             Self::Heartbeat | Self::Logout => "POST",
         }
     }
@@ -87,15 +109,14 @@ impl Endpoint {
     fn allows(self, method: &Method) -> bool {
         self.methods().split(", ").any(|allowed| allowed == method.as_str())
     }
+}
 
-    fn respond(self, call: &Call<'_>) -> Response<Vec<u8>> {
-        match self {
-            Self::Policy => policy::answer(call),
-            Self::Status => session::status(call),
-            Self::Heartbeat => session::heartbeat(call),
-            Self::Logout => session::logout(call),
-        }
-    }
+/// RFC 9110 §13.1.2: any of the listed tags, compared weakly, or `*`.
+fn names(headers: &HeaderMap, etag: &str) -> bool {
+    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|tag| {
+        let tag = tag.trim();
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+    })
 }
 
 fn method_not_allowed(allowed: &'static str) -> Response<Vec<u8>> {

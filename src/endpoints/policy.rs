@@ -1,9 +1,9 @@
 //! `GET /auth/session-policy`: the numbers that are enforced, from the same value that enforces them.
 
-use super::Call;
+use super::{Call, names};
 use crate::session::hash::{Hasher, hex};
 use crate::session::policy::Class;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 pub fn answer(call: &Call<'_>) -> Response<Vec<u8>> {
     let class = call.verdict.session.as_ref().map_or(Class::Standard, |live| live.token.class);
@@ -28,12 +28,4 @@ pub fn answer(call: &Call<'_>) -> Response<Vec<u8>> {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     response
-}
-
-/// RFC 9110 §13.1.2: any of the listed tags, compared weakly, or `*`.
-fn names(headers: &HeaderMap, etag: &str) -> bool {
-    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|tag| {
-        let tag = tag.trim();
-        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
-    })
 }

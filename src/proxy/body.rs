@@ -1,6 +1,7 @@
 //! The body of an answer: the backend's, as it streams, or a few bytes of our own.
 
 use super::streams::Registration;
+use crate::rewrite::Injected;
 use crate::upstream::Download;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -18,6 +19,8 @@ pub enum AnswerBody {
     Backend(Download),
     /// An event stream, which may have to end with its session.
     Events(Download, Box<Registration>),
+    /// A page with the browser client in it.
+    Page(Box<Injected<Download>>),
     Own(Full<Bytes>),
 }
 
@@ -40,6 +43,7 @@ impl Body for AnswerBody {
                 Poll::Ready(_) => Poll::Ready(None),
                 Poll::Pending => Pin::new(body).poll_frame(context).map_err(Into::into),
             },
+            Self::Page(body) => Pin::new(body).poll_frame(context),
             Self::Own(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
         }
     }
@@ -47,6 +51,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Backend(body) | Self::Events(body, _) => body.is_end_stream(),
+            Self::Page(body) => body.is_end_stream(),
             Self::Own(body) => body.is_end_stream(),
         }
     }
@@ -54,6 +59,7 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Backend(body) | Self::Events(body, _) => body.size_hint(),
+            Self::Page(body) => body.size_hint(),
             Self::Own(body) => body.size_hint(),
         }
     }

@@ -150,6 +150,15 @@ fn nearest(value: &[u8]) -> Option<&[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).find(|element| !element.is_empty())
 }
 
+/// Whether an answer would be shown as a page of its own, or in a frame: what scripts fetch is part of one that is there already.
+#[must_use]
+pub fn shows_page(head: &request::Parts) -> bool {
+    let is_page = |destination: &HeaderValue| [&b"document"[..], b"iframe", b"frame"].contains(&destination.as_bytes());
+    matches!(head.method, http::Method::GET | http::Method::HEAD)
+        && head.headers.get("sec-fetch-dest").is_none_or(is_page)
+        && !["x-requested-with", "hx-request", "turbo-frame"].iter().any(|name| head.headers.contains_key(*name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

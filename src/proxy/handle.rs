@@ -116,6 +116,7 @@ impl Proxy {
             return Ok(process.answer(endpoint, &head, &verdict, &under, now, said).await);
         }
         // 6 prepare
+        let injects = process.injects_into(&head);
         let upgrade = tunnel::asked_for(&head);
         match process.settings.mode {
             Mode::Enforce => {
@@ -123,6 +124,9 @@ impl Proxy {
                     return Ok(answer);
                 }
                 prepare(&mut head.headers, &verdict.forward, upgrade.as_ref());
+                if injects {
+                    prepare::ask_for_plain(&mut head.headers);
+                }
             }
             Mode::Observe => prepare::connect(&mut head.headers, upgrade.as_ref()),
         }
@@ -157,6 +161,8 @@ impl Proxy {
         }
         let body = if facts::is_event_stream(&head.headers) {
             AnswerBody::Events(body, Box::new(process.enter_stream(token)))
+        } else if injects {
+            process.inject(&mut head, body, &under)
         } else {
             AnswerBody::Backend(body)
         };

@@ -17,5 +17,5 @@ mod websocket;
 pub use body::{AnswerBody, BodyError};
 pub use gate::GateLimits;
 pub use handle::{Peer, Proxy};
-pub use process::{Mode, Process, ProxySettings};
+pub use process::{ClientMode, Mode, Process, ProxySettings};
 pub use streams::StreamMode;

@@ -20,6 +20,11 @@ pub fn prepare(headers: &mut HeaderMap, forward: &Forward, upgrade: Option<&Head
     connected(headers, upgrade, |name| *name != SESSION_PASSIVE && !(without_cookies && *name == header::COOKIE));
 }
 
+/// A page that is to get the browser client must be readable.
+pub fn ask_for_plain(headers: &mut HeaderMap) {
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
+
 /// HTTP/2 may split the cookie string; a backend that speaks HTTP/1.1 reads the first field only (RFC 9113 §8.2.3).
 pub fn join_crumbs(headers: &mut HeaderMap) {
     if headers.get_all(header::COOKIE).iter().nth(1).is_some()

@@ -1,7 +1,7 @@
 //! What all workers share, and what is done with it for a request: the rules are asked, and what they answer is carried out.
 
 use super::AnswerBody;
-use super::facts::ResponseFields;
+use super::facts::{self, ResponseFields};
 use super::finish::finish;
 use super::gate::GateLimits;
 use super::report::Reporter;
@@ -11,6 +11,7 @@ use crate::endpoints::{Call, Endpoint, EndpointSettings};
 use crate::live::{Generation, Live};
 use crate::memory::{Memory, OnlyKnown, SignatureMemo};
 use crate::metrics::Metrics;
+use crate::rewrite::{self, Injected};
 use crate::session::Surroundings;
 use crate::session::decide::Verdict;
 use crate::session::family::Family;
@@ -19,6 +20,7 @@ use crate::session::settle::settle;
 use crate::session::time::{Span, UnixMillis};
 use crate::session::token::SessionToken;
 use crate::telemetry::AccessLog;
+use crate::upstream::Download;
 use http::{Response, Uri, request, response};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -52,8 +54,18 @@ pub struct ProxySettings {
     pub endpoints: EndpointSettings,
     pub gate: GateLimits,
     pub streams: StreamMode,
+    pub client: ClientMode,
     /// How long a tunnel may be silent; `None` is for ever.
     pub tunnel_idle: Option<Span>,
+}
+
+/// `SESSION_CLIENT`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientMode {
+    #[default]
+    Off,
+    /// It is put into the backend's pages.
+    Inject,
 }
 
 /// `SLIDECAR_MODE`
@@ -195,6 +207,28 @@ impl Process {
             self.memory.watch(&token.family, token.effective_exp().millis());
         }
         self.streams.enter(token)
+    }
+
+    /// Whether this request's answer may be a page that gets the browser client.
+    pub fn injects_into(&self, head: &request::Parts) -> bool {
+        self.settings.client == ClientMode::Inject && self.settings.mode == Mode::Enforce && facts::shows_page(head)
+    }
+
+    /// Puts the browser client into a page, if this is one and that can be done safely.
+    pub fn inject(&self, head: &mut response::Parts, body: Download, under: &Under<'_>) -> AnswerBody {
+        let script = self.settings.endpoints.client_path(&under.generation.rules.policy);
+        match rewrite::plan(head.status, &head.headers, &script) {
+            None => AnswerBody::Backend(body),
+            Some(Err(left)) => {
+                self.metrics.page(left.word());
+                AnswerBody::Backend(body)
+            }
+            Some(Ok(injection)) => {
+                self.metrics.page("injected");
+                rewrite::changed(&mut head.headers);
+                AnswerBody::Page(Box::new(Injected::new(body, injection.element, injection.encoding)))
+            }
+        }
     }
 
     pub fn has_verified_under(&self, generation: u64) -> bool {

@@ -4,6 +4,7 @@
 mod acceptance;
 mod boot;
 mod caches;
+mod client;
 mod costs;
 mod faults;
 mod harness;

@@ -1,0 +1,6 @@
+export * from "./keepalive.js";
+import { DEFAULT_SESSION_POLICY, fetchSessionPolicy } from "./policy.js";
+export {
+  DEFAULT_SESSION_POLICY,
+  fetchSessionPolicy
+};

@@ -1,0 +1,30 @@
+/** The four clocks of the server, in milliseconds, as `GET <endpoints>/session-policy` tells them. */
+export interface ClientSessionPolicy {
+    /** How long a token lives after a renewal. */
+    accessTokenTtlMs: number;
+    /** How often the browser reports a person at work. */
+    heartbeatIntervalMs: number;
+    /** How long a page that cannot reach the server may believe in its session. */
+    sessionTimeoutMs: number;
+    /** A request of a person renews once less than this remains. */
+    refreshThresholdMs: number;
+}
+/** Where a policy comes from: the server now, the last good answer, or neither. */
+export type PolicySource = "server" | "cache" | "fallback";
+export interface PolicyOptions {
+    /** Default: `/auth/session-policy`. */
+    url?: string;
+    /** Milliseconds to wait for the answer. Default: 5000. */
+    timeoutMs?: number;
+    /** What holds if the server cannot be asked. Default: `DEFAULT_SESSION_POLICY`. */
+    fallback?: ClientSessionPolicy;
+    signal?: AbortSignal;
+}
+/** 1 h, 10 m, 65 m and 30 m: on purpose shorter than a server's usual 2 h. A fallback must end early, never late. */
+export declare const DEFAULT_SESSION_POLICY: Readonly<ClientSessionPolicy>;
+/** Asks the server for its policy. Never rejects: whatever fails, there is a policy that ends early, not late. */
+export declare function fetchSessionPolicy(options?: PolicyOptions): Promise<ClientSessionPolicy & {
+    source: PolicySource;
+}>;
+/** The four numbers, if all are there and make sense. Other fields are left out: the answer may grow. */
+export declare function readPolicy(value: unknown): ClientSessionPolicy | undefined;

@@ -22,6 +22,8 @@ enum Command {
     Run,
     /// Check the settings, say where each comes from, and draw the clocks on one timeline
     Check,
+    /// Say what a token says of itself: its clocks and its family; with a key set, whether it verifies
+    Inspect(cli::inspect::Options),
     /// End a session, or all sessions of somebody so far, on a running slidecar
     Revoke(cli::revoke::Options),
     /// Run a sick legacy application beside the same one healed, with short clocks
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     let code = match Arguments::parse().command.unwrap_or(Command::Run) {
         Command::Run => cli::run::run(&ProcessVars),
         Command::Check => cli::check::run(&ProcessVars),
+        Command::Inspect(options) => cli::inspect::run(&options, &ProcessVars),
         Command::Revoke(options) => cli::revoke::run(&options, &ProcessVars),
         Command::Demo(options) => cli::demo::run(&options),
     };

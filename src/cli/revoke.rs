@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["family", "subject"])))]
 pub struct Options {
-    /// The session: 32 hex digits, as logs begin to show them and `POST /revocations` takes them
+    /// The session: 32 hex digits, which `slidecar inspect` tells of a token; logs show the first 8
     #[arg(long)]
     family: Option<String>,
     /// Whose sessions: the `sub` of their tokens

@@ -17,7 +17,7 @@ use crate::endpoints::{ClientScripts, EndpointSettings};
 use crate::live::Parts;
 use crate::memory::store::StoreSettings;
 use crate::proxy::{Mode, ProxySettings};
-use crate::session::keys::Secret;
+use crate::session::keys::{KeyRing, Secret};
 use crate::session::paths::PathRules;
 use crate::session::policy::{Class, PolicySettings, SessionPolicy};
 use crate::session::token::TokenRules;
@@ -185,6 +185,13 @@ pub fn admin_access(vars: &dyn Vars) -> Result<(SocketAddr, Option<Secret>), Rej
         Some(address) if reader.problems.is_empty() => Ok((address, token)),
         _ => Err(Rejected { problems: reader.problems, unknown: Vec::new() }),
     }
+}
+
+/// The keys, if there are any that hold: for commands that need no other setting.
+#[must_use]
+pub fn keys_alone(vars: &dyn Vars) -> Option<KeyRing> {
+    let files = Files::default();
+    keys::read(&mut Reader::new(vars, &files), &mut Vec::new())
 }
 
 /// What holds where a default follows from other settings or from the machine.

@@ -7,7 +7,7 @@
 //! (who is it) → [`mint`] (the same, later) → [`cookie`], [`set_cookie`], [`attributes`], [`companion`] (what the
 //! browser keeps) → [`paths`], [`signs`], [`login`], [`cache`] (what the messages say) → [`decide`] (way in) and
 //! [`settle`] (way out), with [`outcome`], the closed vocabulary that logs and metrics share, and
-//! [`effect`], what is to be remembered.
+//! [`effect`], what is to be remembered. [`inspect`] is for people.
 #![deny(clippy::arithmetic_side_effects)]
 
 pub mod attributes;
@@ -20,6 +20,7 @@ pub mod duration;
 pub mod effect;
 pub mod family;
 pub mod hash;
+pub mod inspect;
 pub mod json;
 pub mod keys;
 pub mod login;

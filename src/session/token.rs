@@ -315,7 +315,7 @@ impl ClaimRule {
 }
 
 /// Start of the session: the first present of `auth_time`, `orig_iat`, `iat`.
-fn origin(claims: &Object<'_>, now: UnixMillis) -> Result<Option<UnixSeconds>, NotADate> {
+pub(super) fn origin(claims: &Object<'_>, now: UnixMillis) -> Result<Option<UnixSeconds>, NotADate> {
     for name in ["auth_time", "orig_iat", "iat"] {
         if let Some(date) = optional_date(claims, name, now)? {
             return Ok(Some(date));
@@ -324,7 +324,7 @@ fn origin(claims: &Object<'_>, now: UnixMillis) -> Result<Option<UnixSeconds>, N
     Ok(None)
 }
 
-struct NotADate;
+pub(super) struct NotADate;
 
 fn optional_date(claims: &Object<'_>, name: &str, now: UnixMillis) -> Result<Option<UnixSeconds>, NotADate> {
     match claims.get(name) {

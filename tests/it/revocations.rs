@@ -178,3 +178,25 @@ async fn c_revoke_ends_sessions_on_a_running_slidecar() {
     drop(process);
     assert_eq!(revoke(ADMIN_TOKEN.1, &["--subject", "ada"]).0, Some(69));
 }
+
+#[test]
+fn c_inspect_tells_a_tokens_clocks_and_the_family_to_revoke() {
+    let now = crate::harness::now();
+    let text = token(&format!(r#"{{"sub":"ada","sid":"1","iat":{now},"exp":{}}}"#, now + 600));
+    let inspect = |secret: Option<&str>, argument: &str| {
+        let mut command = crate::harness::bare(env!("CARGO_BIN_EXE_slidecar"));
+        command.args(["inspect", argument]).envs(secret.map(|secret| ("JWT_SECRET", secret)));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    for argument in [text.as_str(), &format!("session={text}; Path=/")] {
+        let (code, said) = inspect(None, argument);
+        assert!(code == Some(0) && said.contains(&family(&text)) && said.contains("the environment holds no key"), "{said}");
+        assert!((595..=600).any(|left| said.contains(&format!("(in {})", slidecar::session::time::Span::from_secs(left)))), "{said}");
+    }
+    assert!(inspect(Some(crate::harness::SECRET), &text).1.contains("verifies with the key"));
+    let (code, said) = inspect(Some("another secret of at least thirty-two bytes"), &text);
+    assert!(code == Some(1) && said.contains("does NOT verify"), "{said}");
+    let (code, said) = inspect(None, "hello");
+    assert!(code == Some(1) && said.contains("this is no token: a JWT has three parts"), "{said}");
+}

@@ -48,7 +48,8 @@ impl Shared<'_> {
     /// Whether this is a server that takes writes, and at the beginning whether it keeps what it is given (rule R5).
     pub async fn look_at(&self, commands: &mut Connection, is_first: bool) -> RedisResult<()> {
         // A cluster answers for each of its nodes.
-        let info = text_of(cmd("INFO").query_async(commands).await?);
+        let section = if is_first { "default" } else { "replication" };
+        let info = text_of(cmd("INFO").arg(section).query_async(commands).await?);
         let about = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
         if self.asks_role && about("role").is_some_and(|role| role != "master") {
             return Err(failure("it is a replica, which takes no writes"));

@@ -40,5 +40,5 @@ export interface SessionKeepAlive {
     /** Calls back after every change; returns how to end that. */
     subscribe(listener: () => void): () => void;
 }
-/** Follows the server's clock. Without a look of its own, and it touches nothing before `start()`. */
+/** Follows the server's clock. It has no look of its own, and touches nothing before `start()`. */
 export declare function createSessionKeepAlive(options?: SessionKeepAliveOptions): SessionKeepAlive;

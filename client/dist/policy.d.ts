@@ -16,15 +16,17 @@ export interface PolicyOptions {
     url?: string;
     /** Milliseconds to wait for the answer. Default: 5000. */
     timeoutMs?: number;
+    /** Ends the wait instead of `timeoutMs`. */
+    signal?: AbortSignal;
     /** What holds if the server cannot be asked. Default: `DEFAULT_SESSION_POLICY`. */
     fallback?: ClientSessionPolicy;
-    signal?: AbortSignal;
 }
+export type SourcedPolicy = ClientSessionPolicy & {
+    source: PolicySource;
+};
 /** 1 h, 10 m, 65 m and 30 m: on purpose shorter than a server's usual 2 h. A fallback must end early, never late. */
 export declare const DEFAULT_SESSION_POLICY: Readonly<ClientSessionPolicy>;
 /** Asks the server for its policy. Never rejects: whatever fails, there is a policy that ends early, not late. */
-export declare function fetchSessionPolicy(options?: PolicyOptions): Promise<ClientSessionPolicy & {
-    source: PolicySource;
-}>;
-/** The four numbers, if all are there and make sense. Other fields are left out: the answer may grow. */
-export declare function readPolicy(value: unknown): ClientSessionPolicy | undefined;
+export declare function fetchSessionPolicy(options?: PolicyOptions): Promise<SourcedPolicy>;
+/** Field by field never longer than the last good policy. */
+export declare function fallbackPolicy(url: string, given?: ClientSessionPolicy): SourcedPolicy;

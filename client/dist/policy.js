@@ -1,3 +1,4 @@
+import { IS_SERVED } from "./flavour.js";
 const DEFAULT_SESSION_POLICY = {
   accessTokenTtlMs: 36e5,
   heartbeatIntervalMs: 6e5,
@@ -5,53 +6,41 @@ const DEFAULT_SESSION_POLICY = {
   refreshThresholdMs: 18e5
 };
 const LONGEST_TIMER = 2 ** 31 - 1;
+const TIMEOUT = 5e3;
 const FIELDS = Object.keys(DEFAULT_SESSION_POLICY);
 async function fetchSessionPolicy(options = {}) {
-  const { url = "/auth/session-policy", signal } = options;
-  const key = `slidecar ${url}`;
-  const gaveUp = new AbortController();
-  const abort = () => gaveUp.abort();
-  const timer = setTimeout(abort, Math.min(options.timeoutMs ?? 5e3, LONGEST_TIMER));
+  const url = IS_SERVED ? options.url : options.url ?? "/auth/session-policy";
+  let answer;
   try {
-    signal?.addEventListener("abort", abort);
-    if (signal?.aborted) abort();
-    const response = await fetch(url, { credentials: "include", signal: gaveUp.signal });
-    const policy = response.ok && readPolicy(await response.json());
-    if (policy) {
-      remember(key, policy);
-      return { ...policy, source: "server" };
+    const signal = IS_SERVED ? AbortSignal.timeout(TIMEOUT) : options.signal ?? AbortSignal.timeout(Math.min(options.timeoutMs ?? TIMEOUT, LONGEST_TIMER));
+    const response = await fetch(url, IS_SERVED ? { signal } : { credentials: "include", signal });
+    const policy = await response.json();
+    if (response.ok && isPolicy(policy)) {
+      answer = { ...policy, source: "server" };
+      localStorage[url] = JSON.stringify(policy);
     }
   } catch {
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", abort);
   }
-  const fallback = readPolicy(options.fallback) ?? DEFAULT_SESSION_POLICY;
-  const last = recall(key);
-  return last ? { ...pick((field) => Math.min(fallback[field], last[field])), source: "cache" } : { ...fallback, source: "fallback" };
+  return answer ?? fallbackPolicy(url, options.fallback);
 }
-function readPolicy(value) {
+function fallbackPolicy(url, given) {
+  const policy = { ...isPolicy(given) ? given : DEFAULT_SESSION_POLICY, source: IS_SERVED ? "cache" : "fallback" };
+  try {
+    const last = JSON.parse(localStorage[url]);
+    if (isPolicy(last)) {
+      if (!IS_SERVED) policy.source = "cache";
+      for (const field of FIELDS) policy[field] = Math.min(policy[field], last[field]);
+    }
+  } catch {
+  }
+  return policy;
+}
+function isPolicy(value) {
   const given = Object(value);
-  return FIELDS.every((field) => Number.isFinite(given[field]) && given[field] > 0) ? pick((field) => given[field]) : void 0;
-}
-function pick(of) {
-  return Object.fromEntries(FIELDS.map((field) => [field, of(field)]));
-}
-function remember(key, policy) {
-  try {
-    localStorage.setItem(key, JSON.stringify(policy));
-  } catch {
-  }
-}
-function recall(key) {
-  try {
-    return readPolicy(JSON.parse(localStorage.getItem(key)));
-  } catch {
-    return void 0;
-  }
+  return FIELDS.every((field) => Number.isFinite(given[field]) && given[field] > 0);
 }
 export {
   DEFAULT_SESSION_POLICY,
-  fetchSessionPolicy,
-  readPolicy
+  fallbackPolicy,
+  fetchSessionPolicy
 };

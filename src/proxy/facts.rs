@@ -151,11 +151,13 @@ fn nearest(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// Whether an answer would be shown as a page of its own, or in a frame: what scripts fetch is part of one that is there already.
+/// A page that a service worker fetches for the browser says `empty`, and that it is for a navigation.
 #[must_use]
 pub fn shows_page(head: &request::Parts) -> bool {
     let is_page = |destination: &HeaderValue| [&b"document"[..], b"iframe", b"frame"].contains(&destination.as_bytes());
+    let (destination, mode) = (head.headers.get("sec-fetch-dest"), head.headers.get("sec-fetch-mode"));
     matches!(head.method, http::Method::GET | http::Method::HEAD)
-        && head.headers.get("sec-fetch-dest").is_none_or(is_page)
+        && (destination.is_none_or(is_page) || mode.is_some_and(|mode| mode == "navigate"))
         && !["x-requested-with", "hx-request", "turbo-frame"].iter().any(|name| head.headers.contains_key(*name))
 }
 

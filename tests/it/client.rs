@@ -136,6 +136,15 @@ async fn b8_what_is_no_page_stays_byte_for_byte() {
     assert!(backend.requests().iter().all(|request| request.contains("Accept-Encoding: br\r\n")));
 }
 
+/// A service worker that does no more than fetch what it is asked for.
+#[tokio::test]
+async fn b8_a_page_that_a_service_worker_fetches_is_one() {
+    let backend = Backend::saying("200 OK", &[("Content-Type", "text/html")], PAGE).await;
+    let sidecar = Sidecar::before(&backend.address, &[INJECT]).await;
+    let answer = sidecar.client().await.request("GET", "/", &[("Sec-Fetch-Dest", "empty"), ("Sec-Fetch-Mode", "navigate")]).await;
+    assert!(apart(&answer).is_some(), "{}", answer.text());
+}
+
 #[tokio::test]
 async fn b1_the_client_is_served_with_half_the_policy_in_force() {
     let backend = Backend::saying("200 OK", &[], "hello").await;

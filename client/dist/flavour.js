@@ -1,0 +1,4 @@
+const IS_SERVED = false;
+export {
+  IS_SERVED
+};

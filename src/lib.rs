@@ -20,7 +20,11 @@
 //! 7. [`upstream`] sends it and waits for the head of the answer; bodies stream both ways.
 //! 8. [`session::settle`] decides, purely and with a second reading of the clock, what happens to each `Set-Cookie`:
 //!    the backend's lines get their lifetime from the token, a logout is remembered, a due renewal is added.
-//! 9. **finish** writes that on the head; one outcome word goes to the log.
+//! 9. **finish** writes that on the head; one outcome word goes to the log. Where that is asked for, a page gets the browser
+//!    client as it streams ([`rewrite`]).
+//!
+//! The rules with their keys and clocks are one generation ([`live`]), which changed files replace as a whole. A request ends
+//! under the one that it began with.
 //!
 //! A worker is a thread with a runtime, connections to the backend and a memory of verified tokens of its own, so a request
 //! is served from end to end without waiting for another thread. What sessions are over, and the numbers, all workers share.

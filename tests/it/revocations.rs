@@ -73,6 +73,9 @@ async fn r2_a_login_after_a_revocation_lives() {
     sidecar.pass(5);
     let login = sidecar.get("/login", "").await;
     assert!(login.cookie_lines("session")[0].contains("Max-Age=7195"), "{login:?}");
+    // A late answer of a session that is over would be told no end.
+    assert_eq!(login.field("session-expires-in"), Some("7195"));
+    assert!(sidecar.metrics().await.contains("slidecar_session_decisions_total{decision=\"login\",reason=\"new\"} 1\n"));
     assert_eq!(status(&sidecar, &session("ada", "2", NOW + 5)).await, 200);
 }
 

@@ -243,18 +243,25 @@ fn a_request_takes_four_system_calls() {
         line.clear();
         assert!(said.read_line(&mut line).unwrap() > 0, "strace may not trace");
     }
+    let watch = Stopwatch::start();
     for _ in 0..COUNTED_REQUESTS {
         ask(&mut stream, &request);
     }
+    let took = watch.elapsed();
     signal(tracer.id(), "-INT");
     let mut table = String::new();
     said.read_to_string(&mut table).unwrap();
     tracer.wait().unwrap();
     let calls = calls(&table);
     println!("system calls of {COUNTED_REQUESTS} requests: {calls:?}");
+    let of = |name: &str| calls.get(name).copied().unwrap_or(0);
+    let carried = of("recvfrom") + of("writev");
+    assert!((4 * COUNTED_REQUESTS..=4 * COUNTED_REQUESTS + 8).contains(&carried), "{calls:?}");
     // One connection at a time sleeps between any two of them; many at once hardly ever do.
-    let others: usize = calls.iter().filter(|(name, _)| !name.starts_with("epoll_")).map(|(_, count)| count).sum();
-    assert!((4 * COUNTED_REQUESTS..=4 * COUNTED_REQUESTS + COUNTED_REQUESTS / 20).contains(&others), "{calls:?}");
+    let others: usize = calls.iter().filter(|(name, _)| !name.starts_with("epoll_")).map(|(_, count)| count).sum::<usize>() - carried;
+    // What the clock asks for, log lines and the allocator's tidying, grows with the time that the requests took.
+    let most = COUNTED_REQUESTS / 20 + usize::try_from(took.as_millis()).unwrap() / 25;
+    assert!(others <= most, "{others} beside those that carry a request, in {took:?}: {calls:?}");
 }
 
 /// The table of `strace -c`: how often, and what.

@@ -3,8 +3,9 @@
 use std::process::{Command, Output, Stdio};
 
 fn slidecar(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_slidecar"));
-    command.args(arguments).env_clear().envs(settings.iter().copied()).stdin(Stdio::null());
+    // One that starts although it should not would serve for ever.
+    let mut command = Command::new("/usr/bin/timeout");
+    command.args(["20", env!("CARGO_BIN_EXE_slidecar")]).args(arguments).env_clear().envs(settings.iter().copied()).stdin(Stdio::null());
     command.output().expect("the program runs")
 }
 

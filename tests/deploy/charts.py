@@ -1,0 +1,1 @@
+def run(work): return "todo"

@@ -66,7 +66,7 @@ def ask_slidecar(rendering, secrets, work):
 def accepted(name, rendering, secrets, work):
     code, text = ask_slidecar(rendering, secrets, work / name)
     check(code == 0, f"{name}: slidecar check refuses what the manifests set:\n{text}")
-    check("not known" not in text and "unknown" not in text, f"{name}: slidecar check does not know a setting:\n{text}")
+    check("is no setting" not in text, f"{name}: slidecar check does not know a setting:\n{text}")
     return text
 
 

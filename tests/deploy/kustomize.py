@@ -24,14 +24,14 @@ def render(folder):
     return Rendering(documents(command(kubectl(), "kustomize", folder)))
 
 
-def changed_lines(before, after):
-    """Lines that were added, removed or changed between two folders of the user's own files."""
-    names = {path.name for folder in (before, after) for path in folder.iterdir()}
-    count = 0
-    for name in sorted(names):
+def difference(before, after):
+    """Lines that were added (+) or removed (-) between two folders of the user's own files, after the name of each file."""
+    lines = []
+    for name in sorted({path.name for folder in (before, after) for path in folder.iterdir()}):
         old, new = ((folder / name).read_text().splitlines() if (folder / name).exists() else [] for folder in (before, after))
-        count += sum(line[:1] in "+-" for line in difflib.unified_diff(old, new, lineterm="", n=0) if line[:3] not in ("+++", "---"))
-    return count
+        changed = [line for line in difflib.unified_diff(old, new, lineterm="", n=0) if line[:3] not in ("+++", "---", "@@ ")]
+        lines += [f" {name}", *changed] if changed else []
+    return lines
 
 
 def judge(rendering):
@@ -87,8 +87,11 @@ def the_judge_judges(rendering):
 
 def run(work):
     after = render(EXAMPLE / "after")
-    lines = changed_lines(EXAMPLE / "before", EXAMPLE / "after")
+    adoption = difference(EXAMPLE / "before", EXAMPLE / "after")
+    lines = sum(line[0] in "+-" for line in adoption)
     check(0 < lines <= MOST_LINES, f"from example/before to example/after {lines} lines change; at most {MOST_LINES} are promised")
+    shown = (ROOT / "deploy/README.md").read_text().partition("```diff\n")[2].partition("```")[0].splitlines()
+    check(shown == adoption, "deploy/README.md shows other lines than example/before and example/after differ by:\n" + "\n".join(adoption))
     validate(render(EXAMPLE / "before").all)
     the_judge_judges(after)
 

@@ -136,7 +136,7 @@ A_LITTLE = (("/", None, 200), ("/login", None, 200), ("/work", token(KEY, 60), 2
 
 
 def told():
-    """What slidecar tells after a little of everything: name → (type, labels), and the text."""
+    """What slidecar tells after a little of everything: name → (type, labels); and what one tells that has seen no request."""
     backend = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
     threading.Thread(target=backend.serve_forever, daemon=True).start()
     texts = []
@@ -154,7 +154,7 @@ def told():
     labels = {name: set() for name in kinds}
     for name, found in re.findall(r"^([a-z_]+)(?:\{([^}]*)\})? ", text, re.M):
         labels[base(name, kinds)] |= set(re.findall(r'([a-z_]+)="', found)) - ADDED
-    return {name: (kind, labels[name]) for name, kind in kinds.items()}, text
+    return {name: (kind, labels[name]) for name, kind in kinds.items()}, texts[-1]
 
 
 def run(work):
@@ -164,7 +164,7 @@ def run(work):
     for title, expression in queries():
         check_asked(f"the panel {title!r}", expression, known)
 
-    exposed, text = told()
+    exposed, fresh = told()
     own = {name: about for name, about in exposed.items() if name.startswith("slidecar_")}
     wanted = {name: about for name, about in known.items() if name.startswith("slidecar_")}
     missing, extra = sorted(set(wanted) - set(own)), sorted(set(own) - set(wanted))
@@ -173,7 +173,7 @@ def run(work):
     for name, about in known.items():
         check(exposed.get(name) == about, f"{name} is {exposed.get(name)} for slidecar, and {about} in deploy/prometheus/README.md")
     for event in set(re.findall(r'event="([a-z_]+)"', json.dumps([rule["expr"] for rule in alerts().values()]).replace("\\", ""))):
-        check(f'event="{event}"' in text, f"an alert waits for the event {event}, which slidecar does not count from the start")
+        check(f'event="{event}"' in fresh, f"an alert waits for the event {event}; without a zero from the start, the first one is no increase")
     for reason in ("upstream_unreachable", "upstream_timeout", "upstream_broken"):
-        check(f'reason="{reason}"' in text, f"an alert waits for errors of the reason {reason}, which slidecar does not count from the start")
+        check(f'reason="{reason}"' in fresh, f"an alert waits for the reason {reason}; without a zero from the start, the first error is no increase")
     return f"{len(known)} metrics are told, described and asked for by the same names"

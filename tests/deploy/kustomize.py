@@ -146,27 +146,32 @@ def overlay(work, components, more=""):
 
 
 def several(work):
-    """Beside an application with `slidecar: "off"`, with init containers and a hook of its own."""
-    folder = overlay(work, ["sidecar"], "configMapGenerator:\n  - name: slidecar\n    literals: [SLIDECAR_UPSTREAM=http://127.0.0.1:3000]\n")
+    """A StatefulSet with an init container and a hook of its own, beside a Deployment with `slidecar: "off"`."""
+    more = "configMapGenerator:\n  - name: slidecar\n    literals: [SLIDECAR_UPSTREAM=http://127.0.0.1:3000, JWT_EXPIRES_IN=2h]\n"
+    folder = overlay(work, ["sidecar", "one-clock"], more)
     pod = {"initContainers": [{"name": "migrate", "image": "a"}], "containers": [{"name": "x", "image": "b"}, {"name": "y", "image": "c"}]}
     pod["containers"][0]["lifecycle"] = {"postStart": {"exec": {"command": ["true"]}}}
-    more = []
-    for name, labels in (("off", {"slidecar": "off"}), ("own", {"other": "label"})):
+    mine = []
+    for kind, name, labels in (("Deployment", "off", {"slidecar": "off"}), ("StatefulSet", "own", {"other": "label"})):
         spec = {"selector": {"matchLabels": {"app": name}}, "template": {"metadata": {"labels": {"app": name}}, "spec": pod}}
-        more.append({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": labels}, "spec": spec})
+        if kind == "StatefulSet":
+            spec["serviceName"] = name
+        mine.append({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": spec})
         spec = {"selector": {"app": name}, "ports": [{"port": 80}]}
-        more.append({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": labels}, "spec": spec})
-    (folder / "more.yaml").write_text(yaml.safe_dump_all(more))
-    rendered = render(folder)
-    by_name = {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in rendered.all}
-    for manifest in more[:2]:
+        mine.append({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": labels}, "spec": spec})
+    (folder / "more.yaml").write_text(yaml.safe_dump_all(mine))
+    rendered = render(folder).all
+    validate(rendered)
+    by_name = {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in rendered}
+    for manifest in mine[:2]:
         found = by_name[manifest["kind"], "off"]
         check(found == manifest, f'{manifest["kind"]} with the label slidecar: "off" was changed: {found}')
-    own = by_name["Deployment", "own"]["spec"]["template"]["spec"]
+    own = by_name["StatefulSet", "own"]["spec"]["template"]["spec"]
     check([container["name"] for container in own["initContainers"]] == ["slidecar", "migrate"], "an init container was lost, or comes first")
     hooks = own["containers"][0]["lifecycle"]
     check(set(hooks) == {"postStart", "preStop"}, f"the application's own hook was lost: {hooks}")
-    check("lifecycle" not in own["containers"][1], "more than the application waits")
+    check([variable["name"] for variable in own["containers"][0]["env"]] == ["JWT_EXPIRES_IN"], "the application does not get the clock")
+    check(set(own["containers"][1]) == {"name", "image"}, "more than the application was changed")
     check(by_name["Service", "own"]["spec"]["ports"] == [{"port": 80, "targetPort": 8080}], "a Service without targetPort was not led to slidecar")
 
 

@@ -10,9 +10,10 @@ import charts
 import dashboard
 import kustomize
 import metrics
+import probes
 from house import Wrong, say
 
-STEPS = {"kustomize": kustomize, "charts": charts, "alerts": alerts, "dashboard": dashboard, "metrics": metrics}
+STEPS = {"kustomize": kustomize, "charts": charts, "alerts": alerts, "dashboard": dashboard, "metrics": metrics, "probes": probes}
 
 
 def main():

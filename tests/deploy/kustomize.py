@@ -95,7 +95,7 @@ def run(work):
     validate(render(EXAMPLE / "before").all)
     the_judge_judges(after)
 
-    examples = {path.name: render(path) for path in sorted(EXAMPLE.iterdir()) if path.name != "before"}
+    examples = {path.name: render(path) for path in sorted(EXAMPLE.iterdir()) if path.name not in ("before", "untouched")}
     written = yaml.safe_load((KUBERNETES / "sidecar/sidecar.yaml").read_text())["spec"]["template"]["spec"]["initContainers"][0]
     for name, rendering in examples.items():
         try:
@@ -135,24 +135,24 @@ def run(work):
     return f"{len(examples)} examples hold, adopted by {lines} lines"
 
 
-def overlay(work, components, more=""):
+def overlay(work, components, more, base="../example/before"):
     """An application of somebody else, in a copy, for kustomize reads no component from outside a relative path."""
     shutil.copytree(KUBERNETES, work / "kubernetes")
     folder = work / "kubernetes/overlay"
     folder.mkdir()
     listed = "".join(f"  - ../{component}\n" for component in components)
-    (folder / "kustomization.yaml").write_text(f"resources:\n  - ../example/before\n  - more.yaml\ncomponents:\n{listed}{more}")
+    (folder / "kustomization.yaml").write_text(f"resources:\n  - {base}\n  - more.yaml\ncomponents:\n{listed}{more}")
     return folder
 
 
 def several(work):
-    """A StatefulSet with an init container and a hook of its own, beside a Deployment with `slidecar: "off"`."""
+    """A StatefulSet with an init container and a hook of its own, among others that have nothing to do with slidecar."""
     more = "configMapGenerator:\n  - name: slidecar\n    literals: [SLIDECAR_UPSTREAM=http://127.0.0.1:3000, JWT_EXPIRES_IN=2h]\n"
     folder = overlay(work, ["sidecar", "one-clock"], more)
     pod = {"initContainers": [{"name": "migrate", "image": "a"}], "containers": [{"name": "x", "image": "b"}, {"name": "y", "image": "c"}]}
     pod["containers"][0]["lifecycle"] = {"postStart": {"exec": {"command": ["true"]}}}
     mine = []
-    for kind, name, labels in (("Deployment", "off", {"slidecar": "off"}), ("StatefulSet", "own", {"other": "label"})):
+    for kind, name, labels in (("Deployment", "other", {"app": "other"}), ("StatefulSet", "own", {"slidecar": "on"})):
         spec = {"selector": {"matchLabels": {"app": name}}, "template": {"metadata": {"labels": {"app": name}}, "spec": pod}}
         if kind == "StatefulSet":
             spec["serviceName"] = name
@@ -164,8 +164,8 @@ def several(work):
     validate(rendered)
     by_name = {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in rendered}
     for manifest in mine[:2]:
-        found = by_name[manifest["kind"], "off"]
-        check(found == manifest, f'{manifest["kind"]} with the label slidecar: "off" was changed: {found}')
+        found = by_name[manifest["kind"], "other"]
+        check(found == manifest, f'{manifest["kind"]} without the label slidecar: "on" was changed: {found}')
     own = by_name["StatefulSet", "own"]["spec"]["template"]["spec"]
     check([container["name"] for container in own["initContainers"]] == ["slidecar", "migrate"], "an init container was lost, or comes first")
     hooks = own["containers"][0]["lifecycle"]
@@ -177,10 +177,11 @@ def several(work):
 
 def private_key(work):
     key = (ROOT / "tests/keys/rsa.pem").read_text()
-    more = "configMapGenerator:\n  - name: slidecar\n    literals: [SLIDECAR_UPSTREAM=http://127.0.0.1:3000, JWT_ALGORITHM=RS256]\npatches:\n  - path: key.yaml\n"
-    folder = overlay(work, ["sidecar", "private-key"], more)
+    more = "configMapGenerator:\n  - name: slidecar\n    literals: [SLIDECAR_UPSTREAM=http://127.0.0.1:3000, JWT_ALGORITHM=RS256]\n"
+    folder = overlay(work, ["sidecar", "private-key"], more, base="../example/untouched")
     (folder / "more.yaml").write_text("")
-    (folder / "key.yaml").write_text((EXAMPLE / "sealed/key.yaml").read_text().replace("JWT_SECRET", "JWT_PRIVATE_KEY"))
+    mounted = work / "kubernetes/example/untouched/key.yaml"
+    mounted.write_text(mounted.read_text().replace("JWT_SECRET", "JWT_PRIVATE_KEY"))
     rendering = render(folder)
     judge(rendering)
     accepted("private-key", rendering, {"legacy": {**SECRETS["legacy"], "JWT_PRIVATE_KEY": key}}, work)

@@ -6,7 +6,7 @@ import subprocess
 
 import yaml
 
-from house import ROOT, TOOLS, check, fail, settings
+from house import ROOT, TOOLS, check, settings
 
 RULES = ROOT / "deploy/prometheus/slidecar.rules.yaml"
 ANNOTATIONS = ("summary", "description", "setting", "runbook")

@@ -9,6 +9,8 @@ import http.client
 import http.server
 import json
 import re
+import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -109,6 +111,36 @@ def running(backend, **more):
         process.wait()
 
 
+@contextlib.contextmanager
+def redis():
+    """A store that keeps nothing on disk; gives its address."""
+    check(shutil.which("redis-server"), "redis-server is not there (Debian: redis-server), so nobody can say what slidecar tells of a store")
+    number = free_port()
+    arguments = ["--bind", "127.0.0.1", "--port", str(number), "--save", "", "--maxmemory-policy", "noeviction"]
+    process = subprocess.Popen(["redis-server", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield f"redis://127.0.0.1:{number}/0"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def free_port():
+    with contextlib.closing(socket.socket()) as asked:
+        asked.bind(("127.0.0.1", 0))
+        return asked.getsockname()[1]
+
+
+def wait_for(holds, otherwise):
+    deadline = time.monotonic() + 10
+    while True:
+        with contextlib.suppress(OSError):
+            if holds():
+                return
+        check(time.monotonic() < deadline, otherwise)
+        time.sleep(0.05)
+
+
 def port(about, word):
     check(word in about, f"the log line `listening` does not say {word}: {about}")
     return int(str(about[word]).rpartition(":")[2])
@@ -123,15 +155,13 @@ def get(to, path, cookie=None):
     return answer.status, body
 
 
-# Some numbers exist only during a rotation, or with pages to put the client into, or with a store. One that was never there
-# refuses sessions, so that is another slidecar.
+# Some numbers exist only during a rotation, or with pages to put the client into, or with a store that was heard.
 ROTATING = {
     "JWT_PREVIOUS_SECRET": OTHER,
     "JWT_PREVIOUS_UNTIL": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 7200)),
     "SESSION_CLIENT": "inject",
     "SESSION_PROTECTED_PATHS": "/private",
 }
-WITH_STORE = {"SESSION_STORE": "redis://127.0.0.1:1/0"}
 A_LITTLE = (("/", None, 200), ("/login", None, 200), ("/work", token(KEY, 60), 200), ("/private", None, 401))
 
 
@@ -140,14 +170,16 @@ def told():
     backend = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
     threading.Thread(target=backend.serve_forever, daemon=True).start()
     texts = []
-    for settings, requests in ((ROTATING, A_LITTLE), (WITH_STORE, ())):
-        with running(backend.server_address[1], **settings) as (clients, admin):
-            for path, cookie, wanted in requests:
-                status, body = get(clients, path, cookie)
-                check(status == wanted, f"GET {path} is answered with {status}: {body}")
-            status, text = get(admin, "/metrics")
-            check(status == 200, f"/metrics is answered with {status}")
-            texts.append(text)
+    with redis() as store:
+        for settings, requests in ((ROTATING, A_LITTLE), ({"SESSION_STORE": store}, ())):
+            with running(backend.server_address[1], **settings) as (clients, admin):
+                wait_for(lambda: get(admin, "/readyz")[0] == 200, "slidecar is not ready, whose store is there")
+                for path, cookie, wanted in requests:
+                    status, body = get(clients, path, cookie)
+                    check(status == wanted, f"GET {path} is answered with {status}: {body}")
+                status, text = get(admin, "/metrics")
+                check(status == 200, f"/metrics is answered with {status}")
+                texts.append(text)
     backend.shutdown()
     text = "\n".join(texts)
     kinds = dict(re.findall(r"^# TYPE ([a-z_]+) (\w+)$", text, re.M))

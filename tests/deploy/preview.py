@@ -10,7 +10,6 @@ import json
 import pathlib
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -19,11 +18,20 @@ import urllib.parse
 
 from dashboard import dashboard
 from house import TOOLS, check, command
-from metrics import KEY, OTHER, get, running, token
+from metrics import KEY, OTHER, free_port, get, redis, running, token, wait_for
 
 SECONDS = 60
 # A policy that is lived through within the preview.
-POLICY = {"JWT_EXPIRES_IN": "20s", "SESSION_REFRESH_THRESHOLD": "12s", "SESSION_HEARTBEAT_INTERVAL": "3s", "SESSION_PASSIVE_PATHS": "/poll"}
+POLICY = {
+    "JWT_EXPIRES_IN": "20s",
+    "SESSION_REFRESH_THRESHOLD": "12s",
+    "SESSION_HEARTBEAT_INTERVAL": "3s",
+    "SESSION_PASSIVE_PATHS": "/poll",
+    "SESSION_LOGOUT_PATHS": "/logout",
+    "SESSION_CLIENT": "inject",
+    "JWT_PREVIOUS_SECRET": "the key before, of which nobody has a token any more",
+    "JWT_PREVIOUS_UNTIL": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 7200)),
+}
 VARIABLES = {"$__rate_interval": "10s", "$job": ".*", "$namespace": ".*", "$instance": ".*"}
 COLOURS = ["#3b78c3", "#e0752d", "#509e54", "#b877d9", "#d6483e", "#8f6a3a", "#3aa5a0", "#9a9a3c", "#777777", "#c25588"]
 
@@ -91,19 +99,11 @@ def prometheus(admin, work):
     settings = work / "prometheus.yml"
     targets = [{"job_name": "legacy", "static_configs": [{"targets": [f"127.0.0.1:{admin}"], "labels": {"namespace": "shop"}}]}]
     settings.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": targets}))
-    with contextlib.closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = [f"--config.file={settings}", f"--storage.tsdb.path={work / 'tsdb'}", f"--web.listen-address=127.0.0.1:{port}"]
     process = subprocess.Popen([TOOLS / "prometheus", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                if get(port, "/-/ready")[0] == 200:
-                    break
-            time.sleep(0.1)
-        else:
-            check(False, "Prometheus did not start")
+        wait_for(lambda: get(port, "/-/ready")[0] == 200, "Prometheus did not start")
         yield port
     finally:
         process.terminate()
@@ -191,8 +191,10 @@ def main():
     (folder / "work").mkdir(parents=True)
     backend = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Legacy)
     threading.Thread(target=backend.serve_forever, daemon=True).start()
-    settings = {**POLICY, "SESSION_CLIENT": "inject", "SESSION_LOGOUT_PATHS": "/logout"}
-    with running(backend.server_address[1], **settings) as (clients, admin), prometheus(admin, folder / "work") as port:
+    with contextlib.ExitStack() as stack:
+        settings = {**POLICY, "SESSION_STORE": stack.enter_context(redis())}
+        clients, admin = stack.enter_context(running(backend.server_address[1], **settings))
+        port = stack.enter_context(prometheus(admin, folder / "work"))
         begin = time.time()
         until = begin + SECONDS
         crowd = [threading.Thread(target=person, args=(clients, number, until)) for number in range(8)]

@@ -5,7 +5,7 @@
 #
 # The same sources give the same image, to the byte:
 #   podman build --timestamp 0 -t slidecar .
-#   docker buildx build --build-arg SOURCE_DATE_EPOCH=0 --output type=docker,rewrite-timestamp=true -t slidecar .
+#   docker buildx build --build-arg SOURCE_DATE_EPOCH=0 --provenance=false --output type=oci,dest=slidecar.tar,rewrite-timestamp=true .
 # A release pins the compiler by its digest too: --build-arg RUST=1.95-bookworm@sha256:…
 
 # The whole image and not -slim, which lacks make; so nothing is installed here that could be another version tomorrow.
@@ -32,11 +32,13 @@ RUN mkdir src benches \
 # that nothing has changed.
 COPY src src
 COPY client/dist/served client/dist/served
+COPY LICENSE ./
 RUN touch src/lib.rs src/main.rs \
     && target=$(rustc --print host-tuple) \
     && cargo build --locked --bin slidecar --profile "$PROFILE" --target "$target" \
     && case "$PROFILE" in dev) folder=debug ;; *) folder=$PROFILE ;; esac \
-    && install -D --mode=0755 "target/$target/$folder/slidecar" /image/usr/local/bin/slidecar
+    && install -D --mode=0755 "target/$target/$folder/slidecar" /image/usr/local/bin/slidecar \
+    && install -D --mode=0644 LICENSE /image/LICENSE
 
 # Nothing and not distroless/static: what that adds is root certificates, time zones and a user's name. The first are in the
 # binary, the others are not used. So there is no base to keep up to date, and no shell, no package and no file that a
@@ -49,7 +51,6 @@ LABEL org.opencontainers.image.title="slidecar" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="Apache-2.0 OR MIT"
 COPY --from=build /image/ /
-COPY LICENSE /LICENSE
 # By number, for Kubernetes' runAsNonRoot looks at nothing else. It may not write anywhere, and binds no port below 1024.
 USER 65532:65532
 # SLIDECAR_LISTEN and SLIDECAR_ADMIN_LISTEN. The second is for probes and for Prometheus; do not publish it.

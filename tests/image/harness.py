@@ -154,7 +154,7 @@ class Slidecar:
     def get(self, address):
         """Status, head and body."""
         curl = self.inside("curl", "--silent", "--include", "--max-time", PATIENCE, address)
-        answer = subprocess.run(curl, capture_output=True, text=True).stdout
+        answer = subprocess.run(curl, capture_output=True).stdout.decode()
         head, _, body = answer.partition("\r\n\r\n")
         return (int(head.split()[1]) if head else None), head.lower(), body
 

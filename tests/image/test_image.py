@@ -20,7 +20,10 @@ def files(folder):
 class Image(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.config = json.loads(podman("image", "inspect", IMAGE).stdout)[0]["Config"]
+        about = json.loads(podman("image", "inspect", IMAGE).stdout)[0]
+        cls.config = about["Config"]
+        # podman shows it beside, Docker inside.
+        cls.health_check = about.get("Healthcheck") or about["Config"]["Healthcheck"]
 
     def test_holds_the_program_and_its_licence_and_nothing_else(self):
         self.assertEqual(files(FILES), {"usr/local/bin/slidecar", "LICENSE"})
@@ -51,7 +54,7 @@ class Image(unittest.TestCase):
         self.assertEqual(set(self.config["ExposedPorts"]), {f"{port}/tcp" for port in settings.values()})
 
     def test_has_the_health_check_of_compose(self):
-        self.assertEqual(self.config["Healthcheck"]["Test"], compose("compose.yaml")["healthcheck"]["test"])
+        self.assertEqual(self.health_check["Test"], compose("compose.yaml")["healthcheck"]["test"])
 
     def test_has_labels(self):
         label = "org.opencontainers.image."

@@ -55,6 +55,7 @@ class Unit(unittest.TestCase):
     def test_the_settings_are_good(self):
         done = subprocess.run([BINARY, "check"], env=settings(), capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertNotIn("is no setting", done.stdout + done.stderr)
 
     def test_forbids_no_call_that_the_program_makes(self):
         trace = WORK / "trace" / "calls"

@@ -60,9 +60,10 @@ def default_drain():
 
 
 def secret():
-    """A key in a file that everybody may read, as it must be in Compose."""
-    file = WORK / "jwt"
+    """A key in a file that everybody may read, as it must be in Compose. Alone in its folder, for slidecar looks at each change there."""
+    file = WORK / "secrets/jwt"
     if not file.exists():
+        file.parent.mkdir()
         file.write_text(os.urandom(32).hex())
         file.chmod(0o644)
     return file

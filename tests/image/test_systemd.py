@@ -11,7 +11,7 @@ from harness import BINARY, PATIENCE, ROOT, WORK, Running, default_drain, enviro
 UNIT = ROOT / "deploy/systemd/slidecar.service"
 ENVIRONMENT = ROOT / "deploy/systemd/slidecar.env"
 # Of ten, as `systemd-analyze security` counts; what is left is that it is reached over the network.
-MOST_EXPOSURE = 1.1
+MOST_EXPOSURE = 1.2
 
 
 def analyze(*arguments):
@@ -58,14 +58,16 @@ class Unit(unittest.TestCase):
         self.assertNotIn("is no setting", done.stdout + done.stderr)
 
     def test_forbids_no_call_that_the_program_makes(self):
-        trace = WORK / "trace" / "calls"
-        trace.parent.mkdir()
-        free = {"SLIDECAR_LISTEN": "127.0.0.1:0", "SLIDECAR_ADMIN_LISTEN": "127.0.0.1:0", "SLIDECAR_DRAIN": "1s"}
-        run = Running([tool("strace"), "-f", "-qq", "-o", trace, BINARY], env={**settings(), **free})
+        trace = WORK / "trace"
+        # Nobody listens behind it, but the way there takes the same calls; a name makes it ask the resolver too.
+        own = {
+            "SLIDECAR_UPSTREAM": "http://localhost:9", "SLIDECAR_LISTEN": "127.0.0.1:0", "SLIDECAR_ADMIN_LISTEN": "127.0.0.1:0",
+            "SLIDECAR_DRAIN": "1s",
+        }
+        run = Running([tool("strace"), "-f", "-qq", "-o", trace, BINARY], env={**settings(), **own})
         try:
             listening = json.loads(run.line('"listening"'))
             main = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read_text().strip()
-            # Nobody listens behind it; the way there takes the same calls.
             for address in (f"{listening['address']}/", f"{listening['admin']}/metrics"):
                 curl = [tool("curl"), "--silent", "--max-time", str(PATIENCE), f"http://{address}"]
                 subprocess.run(curl, check=True, capture_output=True)
@@ -75,10 +77,14 @@ class Unit(unittest.TestCase):
             self.assertEqual(run.end(), 0)
         finally:
             run.kill()
-        made = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.M)) - {"execve"}
+        calls = trace.read_text()
+        made = set(re.findall(r"^\d+ +(\w+)\(", calls, re.M))
         self.assertIn("accept4", made)
         forbidden = made - allowed()
         self.assertEqual(forbidden, set(), "SystemCallFilter= of the unit forbids what the program does")
+        families = set(re.findall(r" socket\((AF_\w+)", calls))
+        self.assertIn("AF_INET", families)
+        self.assertLessEqual(families, set(values("RestrictAddressFamilies")[0].split()))
 
 
 def allowed():

@@ -1,7 +1,7 @@
 //! The one room where time is read. Everything else gets `now` as a value.
 
 use crate::session::time::{Span, UnixMillis};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Reads the wall clock.
 pub trait Clock: Send + Sync {
@@ -31,6 +31,12 @@ impl Stopwatch {
         #[expect(clippy::disallowed_methods, reason = "this is the room")]
         let start = Instant::now();
         Self(start)
+    }
+
+    /// To the nanosecond, for statistics.
+    #[must_use]
+    pub fn exact(&self) -> Duration {
+        self.0.elapsed()
     }
 
     #[must_use]

@@ -7,6 +7,7 @@ use crate::session::keys::Secret;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use rustls::ServerConfig;
+use serde::Serialize;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// One consistent set.
@@ -21,6 +22,16 @@ pub struct Generation {
     pub tls: Option<Arc<ServerConfig>>,
     /// What is asked of whoever revokes.
     pub admin_token: Option<Secret>,
+    /// Every setting, for people.
+    pub settings: Vec<Stated>,
+}
+
+/// A setting as an operator may see it: no secret.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stated {
+    pub name: &'static str,
+    pub value: String,
+    pub source: String,
 }
 
 /// What a generation is made of.
@@ -29,6 +40,7 @@ pub struct Parts {
     pub rules: Arc<Rules>,
     pub tls: Option<Arc<ServerConfig>>,
     pub admin_token: Option<Secret>,
+    pub settings: Vec<Stated>,
 }
 
 /// The set that holds now.
@@ -70,8 +82,8 @@ impl Live {
 }
 
 impl Generation {
-    fn new(number: u64, Parts { rules, tls, admin_token }: Parts) -> Self {
+    fn new(number: u64, Parts { rules, tls, admin_token, settings }: Parts) -> Self {
         let policy_version = HeaderValue::from_str(rules.policy.version()).unwrap_or_else(|_| HeaderValue::from_static(""));
-        Self { number, rules, policy_version, tls, admin_token }
+        Self { number, rules, policy_version, tls, admin_token, settings }
     }
 }

@@ -1,6 +1,6 @@
 //! The program: arguments in, an exit code out. Everything else is in the library.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use slidecar::cli;
 use slidecar::config::vars::ProcessVars;
 use std::process::ExitCode;
@@ -22,12 +22,16 @@ enum Command {
     Run,
     /// Check the settings, say where each comes from, and draw the clocks on one timeline
     Check,
+    /// Ask a running slidecar whether it is ready, and exit with 0 or 1: a probe for images without a shell
+    Health(cli::health::Options),
     /// Say what a token says of itself: its clocks and its family; with a key set, whether it verifies
     Inspect(cli::inspect::Options),
     /// End a session, or all sessions of somebody so far, on a running slidecar
     Revoke(cli::revoke::Options),
     /// Run a sick legacy application beside the same one healed, with short clocks
     Demo(cli::demo::Options),
+    /// Print what a shell needs to complete these commands
+    Completions(cli::completions::Options),
 }
 
 /// Gives memory back to the system when connections go idle; glibc's keeps it, 20 KB for each.
@@ -43,9 +47,11 @@ fn main() -> ExitCode {
     let code = match Arguments::parse().command.unwrap_or(Command::Run) {
         Command::Run => cli::run::run(&ProcessVars),
         Command::Check => cli::check::run(&ProcessVars),
+        Command::Health(options) => cli::health::run(&options, &ProcessVars),
         Command::Inspect(options) => cli::inspect::run(&options, &ProcessVars),
         Command::Revoke(options) => cli::revoke::run(&options, &ProcessVars),
         Command::Demo(options) => cli::demo::run(&options),
+        Command::Completions(options) => cli::completions::run(&options, Arguments::command()),
     };
     ExitCode::from(code as u8)
 }

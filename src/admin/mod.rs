@@ -1,17 +1,21 @@
-//! The admin port: health, metrics, and the one thing that can be changed: sessions can be revoked (`revocations`). It is for
-//! kubelets and operators, never for users.
+//! The admin port: health, metrics, a page for people with what it shows as JSON (`status`), the kubelet's way to the backend
+//! (`probe`), and the one thing that can be changed: sessions can be revoked (`revocations`). It is for kubelets and operators,
+//! never for users.
 //!
 //! `/livez` says that the process answers; `/readyz` that it should get traffic, which does not depend on the backend,
 //! for that has a readiness of its own; `/startupz` that it has begun. `/readyz?verbose` names what is not ready.
 
+mod probe;
 mod revocations;
+mod status;
 
-use crate::clock::Clock;
+use crate::clock::Stopwatch;
 use crate::drain::{Drain, Stage};
-use crate::live::Live;
+use crate::memory::Kind;
 use crate::memory::store::Link;
-use crate::memory::{Kind, Memory};
-use crate::metrics::Metrics;
+use crate::proxy::{Mode, Process};
+use crate::session::Ended as _;
+use crate::upstream::Upstream;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -30,15 +34,20 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Admin {
     pub drain: Drain,
-    pub metrics: Arc<Metrics>,
-    pub live: Arc<Live>,
-    pub memory: Arc<Memory>,
+    pub process: Arc<Process>,
     /// To the store, if there is one.
     pub link: Option<Arc<Link>>,
-    pub clock: Arc<dyn Clock>,
-    /// Nothing is refused for want of the store.
-    pub is_observing: bool,
+    /// For probes of the backend.
+    pub upstream: Arc<Upstream>,
+    /// Its address, for people.
+    pub upstream_shown: String,
+    /// Since the start.
+    pub begun: Stopwatch,
 }
+
+/// Whatever the page is given by people's requests, it runs nothing but its own script, and calls nobody but this port.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
+                           img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 impl Admin {
     /// Serves for ever; the caller ends it last, so that probes are answered to the end.
@@ -57,6 +66,10 @@ impl Admin {
                 let service = service_fn(|request: Request<Incoming>| async {
                     Ok::<_, Infallible>(match request.uri().path() {
                         "/revocations" => revocations::answer(&admin, request).await,
+                        "/probe/upstream" if matches!(*request.method(), Method::GET | Method::HEAD) => {
+                            let (status, text) = probe::relay(&admin.upstream, request).await;
+                            plain(status, Full::from(text))
+                        }
                         _ => admin.answer(&request),
                     })
                 });
@@ -85,9 +98,23 @@ impl Admin {
                 (status, if is_verbose { Full::from(report) } else { Full::from(short) })
             }
             "/metrics" => (StatusCode::OK, Full::from(self.numbers())),
-            _ => text(StatusCode::NOT_FOUND, "not found; there are /livez, /readyz, /startupz, /metrics and /revocations\n"),
+            "/status" => (StatusCode::OK, Full::from(status::describe(self))),
+            "/" => text(StatusCode::OK, include_str!("page.html")),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "not found; there are /, /livez, /readyz, /startupz, /metrics, /status, /probe/upstream and /revocations\n",
+            ),
         };
         let mut response = plain(status, body);
+        let headers = response.headers_mut();
+        match request.uri().path() {
+            "/status" => drop(headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))),
+            "/" => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+                headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+            }
+            _ => {}
+        }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
@@ -95,29 +122,35 @@ impl Admin {
     }
 
     fn numbers(&self) -> String {
+        let process = &*self.process;
         for (name, kind) in [("logged_out", Kind::Ended), ("family", Kind::Revoked), ("subject", Kind::Subject)] {
-            self.metrics.ended_sessions(name, self.memory.count(kind, self.clock.now()));
+            process.metrics.ended_sessions(name, process.memory.count(kind, process.clock.now()));
         }
-        self.metrics.without_room(self.memory.take_without_room());
+        process.metrics.without_room(process.memory.take_without_room());
         if let Some(link) = &self.link {
-            self.metrics.store_connected(link.is_connected());
+            process.metrics.store(link.is_connected(), link.silence(), link.is_blind());
         }
-        self.metrics.render()
+        process.metrics.render()
     }
 
     /// Whether traffic should come, and a line for each thing that decides it or that an operator should know.
     fn readiness(&self) -> (bool, String) {
         let is_serving = self.drain.stage() == Stage::Serving;
         let mut report = String::from(if is_serving { "[+] serving\n" } else { "[-] stopping: asked to by a signal\n" });
-        let generation = self.live.current().number;
-        match self.live.complaint() {
+        let process = &*self.process;
+        let generation = process.live.current().number;
+        match process.live.complaint() {
             None => report += &format!("[+] settings: generation {generation}\n"),
             // It still serves as well as before.
             Some(complaint) => {
                 report += &format!("[!] settings: generation {generation} goes on, for the changed files were refused: {complaint}\n")
             }
         }
-        let is_blind = !self.is_observing && self.link.as_ref().is_some_and(|link| link.is_blind());
+        if process.memory.is_paused(process.clock.now()) {
+            report += "[!] renewals: paused, for the backend refuses renewed tokens (renewed_tokens_rejected)\n";
+        }
+        // In observe mode nothing is refused for want of the store.
+        let is_blind = process.settings.mode == Mode::Enforce && self.link.as_ref().is_some_and(|link| link.is_blind());
         if let Some(link) = &self.link {
             let sign = if is_blind {
                 '-'

@@ -69,12 +69,12 @@ async fn carry_out(admin: &Admin, request: Request<Incoming>) -> Result<bool, Re
     may_call(admin, request.headers())?;
     let body = Limited::new(request.into_body(), LARGEST_BODY).collect().await;
     let body = body.map_err(|_| Refusal(StatusCode::PAYLOAD_TOO_LARGE, "an order is short; this one is not, or broke off"))?;
-    let now = admin.clock.now();
+    let now = admin.process.clock.now();
     let target = read(&body.to_bytes(), now.second())?;
     let told = match &target {
-        Target::Family(family) => admin.memory.revoke_family(family, now),
+        Target::Family(family) => admin.process.memory.revoke_family(family, now),
         Target::Subject(subject, before) => {
-            admin.memory.revoke_subject(subject, *before, admin.live.current().rules.policy.longest_ttl(), now)
+            admin.process.memory.revoke_subject(subject, *before, admin.process.live.current().rules.policy.longest_ttl(), now)
         }
     };
     match &target {
@@ -89,7 +89,7 @@ async fn carry_out(admin: &Admin, request: Request<Incoming>) -> Result<bool, Re
 }
 
 fn may_call(admin: &Admin, headers: &HeaderMap) -> Result<(), Refusal> {
-    let generation = admin.live.current();
+    let generation = admin.process.live.current();
     let Some(token) = &generation.admin_token else {
         return Err(Refusal(StatusCode::FORBIDDEN, "nobody may revoke: SLIDECAR_ADMIN_TOKEN is not set"));
     };

@@ -3,14 +3,14 @@
 mod reload;
 
 use crate::admin::Admin;
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::drain::{Drain, Stage, reached};
 use crate::live::Live;
 use crate::memory::Memory;
 use crate::memory::store::Store;
 use crate::metrics::Metrics;
-use crate::proxy::{Mode, Process, Proxy};
+use crate::proxy::{Process, Proxy};
 use crate::server::{ServerSettings, Service, Worker};
 use crate::session::policy::{Class, SessionPolicy};
 use crate::session::time::Span;
@@ -41,6 +41,7 @@ pub struct App {
     proxies: Vec<Arc<Proxy>>,
     process: Arc<Process>,
     settings: ServerSettings,
+    upstream: UpstreamSettings,
     reloader: Reloader,
     store: Option<Store>,
 }
@@ -77,9 +78,10 @@ impl App {
         let upstream =
             UpstreamSettings { max_idle: config.limits.upstream.max_idle.div_ceil(config.workers), ..config.limits.upstream.clone() };
         let live = Arc::new(Live::new(config.live_parts()));
-        let reloader = Reloader::new(config.source.clone(), Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&clock));
         let (outbox, store) = config.store.clone().map(Store::new).unzip();
         let memory = Arc::new(Memory::new(config.max_revocations, outbox));
+        let reloader =
+            Reloader::new(config.source.clone(), Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&clock), Arc::clone(&memory));
         let process = Arc::new(Process::new(config.proxy.clone(), live, clock, metrics, log, memory));
         let proxy = |_| Arc::new(Proxy::new(Arc::clone(&process), Upstream::new(upstream.clone())));
         Ok(Self {
@@ -88,6 +90,7 @@ impl App {
             proxies: (0..config.workers).map(proxy).collect(),
             process,
             settings: config.limits.server,
+            upstream,
             reloader,
             store,
         })
@@ -117,12 +120,11 @@ impl App {
         let link = self.store.as_ref().map(Store::link);
         let admin = Admin {
             drain: drain.clone(),
-            metrics: Arc::clone(&process.metrics),
-            live: Arc::clone(&process.live),
-            memory: Arc::clone(&process.memory),
+            process: Arc::clone(&process),
             link: link.clone(),
-            clock: Arc::clone(&process.clock),
-            is_observing: process.settings.mode == Mode::Observe,
+            upstream: Arc::new(Upstream::new(UpstreamSettings { max_idle: 1, ..self.upstream.clone() })),
+            upstream_shown: self.upstream.target.to_string(),
+            begun: Stopwatch::start(),
         };
         let limit = self.settings.drain;
         let mut ending = drain.watch();
@@ -149,7 +151,7 @@ impl App {
             std::future::pending().await
         };
         tokio::select! {
-            () = server::serve(self.listener, workers, self.settings.max_connections, drain.clone()) => {}
+            () = server::serve(self.listener, workers, self.settings.max_connections, drain.clone(), &process.metrics) => {}
             () = stopping => {}
         }
         // What was said last is for the peers too.

@@ -6,7 +6,8 @@
 use super::state_the_clocks;
 use crate::clock::Clock;
 use crate::config::{self, Fingerprint, Source};
-use crate::live::Live;
+use crate::live::{Generation, Live};
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecursiveMode, Watcher as _};
@@ -31,6 +32,7 @@ struct Inner {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    memory: Arc<Memory>,
     seen: Mutex<Seen>,
 }
 
@@ -41,10 +43,10 @@ struct Seen {
 }
 
 impl Reloader {
-    pub fn new(source: Source, live: Arc<Live>, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
-        metrics.generation(live.current().number);
+    pub fn new(source: Source, live: Arc<Live>, metrics: Arc<Metrics>, clock: Arc<dyn Clock>, memory: Arc<Memory>) -> Self {
+        took_up(&metrics, &live.current());
         let seen = Mutex::new(Seen { tried: source.files.clone(), source });
-        Self(Arc::new(Inner { live, metrics, clock, seen }))
+        Self(Arc::new(Inner { live, metrics, clock, memory, seen }))
     }
 
     /// Reads the files now, or as soon as nobody writes them any more. What is the same as before is left alone.
@@ -61,8 +63,9 @@ impl Reloader {
         match seen.source.load_again() {
             Ok(config) => {
                 let generation = inner.live.replace(config.live_parts());
+                inner.memory.renew_again();
                 inner.metrics.reloaded(true);
-                inner.metrics.generation(generation.number);
+                took_up(&inner.metrics, &generation);
                 let version = config.rules.policy.version();
                 tracing::info!(event = "reloaded", generation = generation.number, policy_version = version);
                 let doubt = config::doubts(&config.rules, inner.clock.now().second());
@@ -149,6 +152,10 @@ impl Reloader {
             last = now;
         }
     }
+}
+
+fn took_up(metrics: &Metrics, generation: &Generation) {
+    metrics.took_up(generation.number, &generation.rules.policy, generation.rules.keys.previous_until());
 }
 
 impl std::fmt::Debug for Reloader {

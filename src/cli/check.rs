@@ -2,8 +2,8 @@
 
 use super::{Exit, run, timeline};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::table::{Default, Group};
-use crate::config::vars::{Entry, Source, Vars};
+use crate::config::table::Group;
+use crate::config::vars::Vars;
 use crate::config::{self, Config};
 use crate::endpoints::ClientScript;
 use crate::session::policy::Class;
@@ -26,7 +26,7 @@ pub fn describe(config: &Config) -> String {
     for group in Group::ALL {
         let _ = writeln!(out, "{}", group.title()); // Writing to a String cannot fail.
         for entry in config.entries.iter().filter(|entry| entry.about.group == group) {
-            let _ = writeln!(out, "  {:<34} {:<28} {}", entry.about.name, value_of(entry), source_of(entry));
+            let _ = writeln!(out, "  {:<34} {:<28} {}", entry.about.name, entry.value(), entry.words());
         }
         out.push('\n');
     }
@@ -57,22 +57,4 @@ pub fn describe(config: &Config) -> String {
         }
     );
     out
-}
-
-fn value_of(entry: &Entry) -> String {
-    match (&entry.shown, entry.about.default) {
-        (Some(shown), _) => shown.clone(),
-        (None, Default::Derived(_)) => "(derived)".to_owned(),
-        (None, _) => "-".to_owned(),
-    }
-}
-
-fn source_of(entry: &Entry) -> String {
-    match (&entry.source, entry.about.default) {
-        (Source::Environment, _) => "environment".to_owned(),
-        (Source::File(path), _) => format!("file {}", path.display()),
-        (Source::Default, Default::Derived(words)) => format!("default: {words}"),
-        (Source::Default, Default::Text(_)) => "default".to_owned(),
-        (Source::Default, _) => "not set".to_owned(),
-    }
 }

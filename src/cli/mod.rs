@@ -1,8 +1,11 @@
 //! The commands: what people type and read. Each answers with an [`Exit`]; the program's last line turns it into a
 //! number.
 
+mod admin;
 pub mod check;
+pub mod completions;
 pub mod demo;
+pub mod health;
 pub mod inspect;
 pub mod revoke;
 pub mod run;

@@ -14,7 +14,7 @@ pub fn run(vars: &dyn Vars) -> Exit {
         Ok(config) => config,
         Err(rejected) => return report(&rejected),
     };
-    if let Err(error) = telemetry::init(config.log) {
+    if let Err(error) = telemetry::init(config.log, || SystemClock.now()) {
         eprintln!("slidecar: cannot log: {error}");
         return Exit::Failure;
     }

@@ -14,7 +14,7 @@ mod unknown;
 pub mod vars;
 
 use crate::endpoints::{ClientScripts, EndpointSettings};
-use crate::live::Parts;
+use crate::live::{Parts, Stated};
 use crate::memory::store::StoreSettings;
 use crate::proxy::{Mode, ProxySettings};
 use crate::session::keys::{KeyRing, Secret};
@@ -82,7 +82,13 @@ impl Config {
     /// What may change while the program runs.
     #[must_use]
     pub fn live_parts(&self) -> Parts {
-        Parts { rules: Arc::clone(&self.rules), tls: self.ends.tls.clone(), admin_token: self.admin_token.clone() }
+        let stated = |entry: &Entry| Stated { name: entry.about.name, value: entry.value(), source: entry.words() };
+        Parts {
+            rules: Arc::clone(&self.rules),
+            tls: self.ends.tls.clone(),
+            admin_token: self.admin_token.clone(),
+            settings: self.entries.iter().map(stated).collect(),
+        }
     }
 
     /// Settings whose files hold something else than those of `earlier`, and which only a restart takes up.
@@ -185,6 +191,14 @@ pub fn admin_access(vars: &dyn Vars) -> Result<(SocketAddr, Option<Secret>), Rej
         Some(address) if reader.problems.is_empty() => Ok((address, token)),
         _ => Err(Rejected { problems: reader.problems, unknown: Vec::new() }),
     }
+}
+
+/// Where the admin port listens: for commands that need no other setting.
+pub fn admin_listen(vars: &dyn Vars) -> Result<SocketAddr, Rejected> {
+    let files = Files::default();
+    let mut reader = Reader::new(vars, &files);
+    let address = reader.get(&table::SLIDECAR_ADMIN_LISTEN);
+    address.ok_or(Rejected { problems: reader.problems, unknown: Vec::new() })
 }
 
 /// The keys, if there are any that hold: for commands that need no other setting.

@@ -88,6 +88,30 @@ pub struct Entry {
     pub source: Source,
 }
 
+impl Entry {
+    /// The value as it may be shown.
+    #[must_use]
+    pub fn value(&self) -> String {
+        match (&self.shown, self.about.default) {
+            (Some(shown), _) => shown.clone(),
+            (None, Default::Derived(_)) => "(derived)".to_owned(),
+            (None, _) => "-".to_owned(),
+        }
+    }
+
+    /// Where it came from, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match (&self.source, self.about.default) {
+            (Source::Environment, _) => "environment".to_owned(),
+            (Source::File(path), _) => format!("file {}", path.display()),
+            (Source::Default, Default::Derived(words)) => format!("default: {words}"),
+            (Source::Default, Default::Text(_)) => "default".to_owned(),
+            (Source::Default, _) => "not set".to_owned(),
+        }
+    }
+}
+
 /// Reads settings one by one and remembers every problem and every source.
 pub struct Reader<'a> {
     vars: &'a dyn Vars,

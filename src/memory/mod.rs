@@ -1,12 +1,14 @@
 //! What this process remembers between requests: which sessions are over (`ended`), how the backend sets its cookie, the
-//! signatures of the last seconds (`signatures`), and the tokens that were verified (`verified`). All of it may be lost: the
-//! browser carries what must survive a restart, and the store what operators said.
+//! signatures of the last seconds (`signatures`), the tokens that were verified (`verified`), and whether the backend takes those
+//! that were renewed (`renewals`). All of it may be lost: the browser carries what must survive a restart, and the store what
+//! operators said.
 //!
 //! What is over, replicas tell each other through a store, if there is one (`store`). A request never waits for it: it reads
 //! what is known here.
 
 mod ended;
 mod record;
+mod renewals;
 mod signatures;
 pub mod store;
 mod verified;
@@ -20,7 +22,9 @@ use crate::session::effect::{Effect, TOMBSTONE_GRACE};
 use crate::session::family::{Family, Subject};
 use crate::session::time::{Span, UnixMillis, UnixSeconds};
 use crate::session::{Ended, Ending};
+use crate::session::breaker::Pause;
 use ended::{EndedSessions, Heard};
+use renewals::Renewals;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -43,6 +47,7 @@ pub struct Memory {
     ended: EndedSessions,
     learned: RwLock<Learned>,
     superseded: Mutex<HashMap<[u8; 16], UnixMillis>>,
+    renewals: Renewals,
     /// To the peers, if there is a store.
     outbox: Option<Outbox>,
     /// What found no room, since this was asked last.
@@ -84,6 +89,7 @@ impl Memory {
             ended: EndedSessions::new(most),
             learned: RwLock::default(),
             superseded: Mutex::default(),
+            renewals: Renewals::default(),
             outbox,
             without_room: AtomicU64::new(0),
         }
@@ -102,6 +108,7 @@ impl Memory {
                     }
                     superseded.insert(*family.id(), now);
                 }
+                Effect::Renew { family, exp } => self.renewals.renewed(family, *exp, now),
                 Effect::Learn(companion) => {
                     let mut learned = write(&self.learned);
                     *learned = match &*learned {
@@ -219,6 +226,16 @@ impl Memory {
         self.ended.sweep(now);
     }
 
+    /// The backend answered to a token of this family that ends then. Answers whether renewal stops for it.
+    pub fn answered(&self, family: &Family, exp: UnixSeconds, is_rejected: bool, now: UnixMillis) -> Option<Pause> {
+        self.renewals.used(family, exp, is_rejected, now)
+    }
+
+    /// Other keys or clocks hold: renewed tokens are tried again.
+    pub fn renew_again(&self) {
+        self.renewals.begin_anew();
+    }
+
     /// How many ends of this kind are known.
     #[must_use]
     pub fn count(&self, kind: Kind, now: UnixMillis) -> usize {
@@ -256,6 +273,10 @@ impl Ended for Memory {
 
     fn is_blind(&self) -> bool {
         self.outbox.as_ref().is_some_and(|outbox| outbox.link().is_blind())
+    }
+
+    fn is_paused(&self, now: UnixMillis) -> bool {
+        self.renewals.is_paused(now)
     }
 
     fn superseded(&self, family: &Family, since: UnixMillis) -> bool {

@@ -22,6 +22,22 @@ pub enum ProxyError {
     Upstream(UpstreamError),
 }
 
+/// Every word of [`ProxyError::reason`].
+pub const REASONS: [&str; 12] = [
+    "bad_message",
+    "bad_path",
+    "no_session",
+    "not_ours",
+    "dead",
+    "store_lost",
+    "upstream_unreachable",
+    "upstream_timeout",
+    "upstream_broken",
+    "client_body",
+    "client_slow",
+    "no_tunnel",
+];
+
 impl ProxyError {
     /// A word for logs and for the body.
     #[must_use]

@@ -55,10 +55,12 @@ impl Proxy {
             Ok(response) => response,
             Err(error) => {
                 said.error = Some(error.reason());
+                process.metrics.failed(error.reason());
                 respond(&error, &id)
             }
         };
         process.count(&said, uri.path());
+        process.metrics.answered(response.status().as_u16(), watch.exact());
         process.log.write(&Line {
             now: process.clock.now(),
             id,
@@ -135,7 +137,9 @@ impl Proxy {
         }
         // 7 upstream
         let client = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let asked = Stopwatch::start();
         let mut response = self.upstream.send(Request::from_parts(head, body)).await.map_err(ProxyError::Upstream)?;
+        process.metrics.backend_answered(asked.exact());
         let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if is_tunnel && !(upgrade.is_some() && tunnel::is_granted(response.headers())) {
             return Err(ProxyError::Upstream(UpstreamError::Broken));

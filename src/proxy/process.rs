@@ -4,6 +4,7 @@ use super::AnswerBody;
 use super::facts::{self, ResponseFields};
 use super::finish::finish;
 use super::gate::GateLimits;
+use super::error::REASONS;
 use super::report::Reporter;
 use super::streams::{Registration, StreamMode, Streams};
 use crate::clock::Clock;
@@ -12,7 +13,7 @@ use crate::live::{Generation, Live};
 use crate::memory::{Memory, OnlyKnown, SignatureMemo};
 use crate::metrics::Metrics;
 use crate::rewrite::{self, Injected};
-use crate::session::Surroundings;
+use crate::session::{Ended as _, Surroundings};
 use crate::session::decide::Verdict;
 use crate::session::family::Family;
 use crate::session::outcome::{Dead, Outcome};
@@ -21,7 +22,7 @@ use crate::session::time::{Span, UnixMillis};
 use crate::session::token::SessionToken;
 use crate::telemetry::AccessLog;
 use crate::upstream::Download;
-use http::{Response, Uri, request, response};
+use http::{Response, StatusCode, Uri, request, response};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -114,16 +115,17 @@ impl Process {
         // Not for secrets: the library's random numbers for those take 50 ms to begin with.
         let instance = (RandomState::new().hash_one(0) >> 32) as u32;
         let streams = Arc::new(Streams::new(settings.streams));
+        metrics.expect_failures(&REASONS);
         Self {
             settings,
             live,
             clock,
+            reporter: Reporter::new(Arc::clone(&metrics)),
             metrics,
             log,
             memory,
             signatures: SignatureMemo::default(),
             streams,
-            reporter: Reporter::default(),
             instance,
             requests: AtomicU64::new(0),
             has_verified: AtomicU64::new(0),
@@ -137,7 +139,8 @@ impl Process {
             let buffer = self.live.current().rules.policy.buffer();
             let renewal = |family: &Family| self.memory.renewal(family);
             let outliving = if self.streams.is_empty() { 0 } else { self.streams.sweep(&*self.memory, renewal, buffer, self.clock.now()) };
-            self.metrics.streams_outliving_session(outliving);
+            self.metrics.streams(self.streams.count(), outliving);
+            self.metrics.renewals_paused(self.memory.is_paused(self.clock.now()));
         }
     }
 
@@ -185,6 +188,12 @@ impl Process {
         let settlement = self.with_signatures(under, |around| settle(&under.generation.rules, around, verdict, &facts, now)).await;
         self.memory.apply(&settlement.effects, now);
         self.reporter.report(&settlement.events, now);
+        if let Some(live) = verdict.session.as_ref().filter(|_| !own)
+            && let Some(pause) =
+                self.memory.answered(&live.token.family, live.seen_exp(), head.status == StatusCode::UNAUTHORIZED, now)
+        {
+            self.reporter.paused(&pause);
+        }
         // By our renewal or by the backend's own; another session's end is not this one's.
         if let (Some(live), Some(clock)) = (&verdict.session, &settlement.clock)
             && !matches!(settlement.outcome, Outcome::Logout(_))

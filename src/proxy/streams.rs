@@ -92,9 +92,14 @@ impl Streams {
         Registration { id, streams: Arc::clone(self), end }
     }
 
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// Without a lock: asked on every request.
     pub fn is_empty(&self) -> bool {
-        self.count.load(Ordering::Relaxed) == 0
+        self.count() == 0
     }
 
     /// A session has a later end than its streams knew.

@@ -2,6 +2,7 @@
 
 use super::workers::Worker;
 use crate::drain::{Drain, Stage, reached};
+use crate::metrics::Metrics;
 use socket2::SockRef;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const MOST_UNSENT: u32 = 128 * 1024;
 
 /// Serves until the drain is through; every connection has ended or was ended then.
-pub async fn serve(listener: TcpListener, workers: Vec<Worker>, max_connections: usize, drain: Drain) {
+pub async fn serve(listener: TcpListener, workers: Vec<Worker>, max_connections: usize, drain: Drain, metrics: &Metrics) {
     tune(&listener);
     // Whoever holds a sender is in flight; the receiver hears when nobody does.
     let (in_flight, mut all_gone) = mpsc::channel::<()>(1);
@@ -29,7 +30,7 @@ pub async fn serve(listener: TcpListener, workers: Vec<Worker>, max_connections:
         };
         // A connection that becomes a tunnel keeps its slot, and counts as in flight, for as long as the tunnel lives.
         let begun = accepted.and_then(|(stream, slot)| match least_busy(&workers) {
-            Some(worker) => worker.take(stream, (in_flight.clone(), slot)),
+            Some(worker) => worker.take(stream, (in_flight.clone(), slot, metrics.open_connection())),
             None => Err(std::io::Error::other("there are no workers")),
         });
         if let Err(error) = begun {

@@ -9,7 +9,7 @@ use super::mint::{Minted, mint, renewed_exp};
 use super::outcome::{Dead as DeadWord, Event, Foreign, Outcome, Refused, Renewed};
 use super::paths::PathFacts;
 use super::signs::{Method, Signs};
-use super::time::{Span, UnixMillis};
+use super::time::{Span, UnixMillis, UnixSeconds};
 use super::token::{Dead, NotOurs, Reading, SessionToken, read_known};
 use super::{Ending, Rules, Surroundings};
 use std::sync::Arc;
@@ -91,6 +91,8 @@ pub enum Due {
     Yes(Renewed),
     No,
     Passive,
+    /// It would be, if the backend took renewed tokens.
+    Paused,
     /// Two sessions of different families came together.
     Ambiguous,
 }
@@ -105,6 +107,12 @@ impl Verdict {
 }
 
 impl Live {
+    /// When the token ends that the backend sees.
+    #[must_use]
+    pub fn seen_exp(&self) -> UnixSeconds {
+        self.handed_off.as_ref().map_or(self.token.exp, |minted| minted.exp)
+    }
+
     pub(super) fn was_sent(&self, value: &[u8]) -> bool {
         value == self.token.text() || self.handed_off.as_ref().is_some_and(|minted| minted.text == value)
     }
@@ -128,7 +136,7 @@ pub fn decide(rules: &Rules, around: &Surroundings<'_>, facts: &RequestFacts<'_>
     let ours = companions.iter().map(|(place, _)| *place).chain(cookies.named(tombstones_name.as_bytes()).map(|(place, _)| place));
     edits.extend(ours.map(|place| (place, Edit::Remove)));
 
-    let mut events = found.events;
+    let (mut events, mut effects) = (found.events, found.effects);
     let configured = rules.cookie.attributes_for(facts.secure);
     let expected = around.learned.map_or(configured, |learned| &learned.attributes).clone();
     let mut session = None;
@@ -140,6 +148,9 @@ pub fn decide(rules: &Rules, around: &Surroundings<'_>, facts: &RequestFacts<'_>
         let live = live(rules, around, facts, &path, token, companion, found.ambiguous, now);
         if let Some(minted) = &live.handed_off {
             edits.push((place, Edit::Replace(minted.text.clone())));
+            if matches!(live.due, Due::Yes(_)) {
+                effects.push(Effect::Renew { family: live.token.family, exp: minted.exp });
+            }
         }
         session = Some(live);
     }
@@ -169,7 +180,7 @@ pub fn decide(rules: &Rules, around: &Surroundings<'_>, facts: &RequestFacts<'_>
         session,
         over: found.over,
         events,
-        effects: found.effects,
+        effects,
         path,
         now,
         tombstones,
@@ -299,6 +310,7 @@ fn live(
     } else {
         Due::No
     };
+    let due = if matches!(due, Due::Yes(_)) && around.ended.is_paused(now) { Due::Paused } else { due };
     let dying = remaining < HAND_OFF.min(clocks.threshold.divided_by(10));
     let is_due = matches!(due, Due::Yes(_));
     // Q7. A failed hand-off leaves the old token, which is still good.

@@ -2,7 +2,7 @@
 
 use super::companion::Companion;
 use super::family::{Family, Subject};
-use super::time::{Span, UnixMillis};
+use super::time::{Span, UnixMillis, UnixSeconds};
 
 /// How much longer than a token a tombstone lives: late answers and other clocks.
 pub const TOMBSTONE_GRACE: Span = Span::from_secs(600);
@@ -16,6 +16,8 @@ pub enum Effect {
     Supersede(Family),
     /// A new login took a logged-out family up again; what was said of its end before says nothing until then.
     Reopen { family: Family, until: UnixMillis },
+    /// The browser, or the backend in its place, gets a token of this family that ends then.
+    Renew { family: Family, exp: UnixSeconds },
     /// How the backend sets C.
     Learn(Companion),
 }

@@ -7,10 +7,11 @@
 //! (who is it) → [`mint`] (the same, later) → [`cookie`], [`set_cookie`], [`attributes`], [`companion`] (what the
 //! browser keeps) → [`paths`], [`signs`], [`login`], [`cache`] (what the messages say) → [`decide`] (way in) and
 //! [`settle`] (way out), with [`outcome`], the closed vocabulary that logs and metrics share, and
-//! [`effect`], what is to be remembered. [`inspect`] is for people.
+//! [`effect`], what is to be remembered. [`breaker`] says when to renew no more; [`inspect`] is for people.
 #![deny(clippy::arithmetic_side_effects)]
 
 pub mod attributes;
+pub mod breaker;
 pub mod cache;
 pub mod companion;
 pub mod cookie;
@@ -125,6 +126,11 @@ pub trait Ended: Send + Sync {
 
     /// What peers know has not been heard for so long that nobody may be let in on it (rule R4).
     fn is_blind(&self) -> bool {
+        false
+    }
+
+    /// The backend refuses renewed tokens: make none (rule O4).
+    fn is_paused(&self, _now: UnixMillis) -> bool {
         false
     }
 }

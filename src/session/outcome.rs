@@ -88,6 +88,8 @@ words! {
         NoGain = "no_gain",
         /// An absolute timeout is set and the token does not say when it began.
         NoOrigin = "no_origin",
+        /// The backend refuses renewed tokens.
+        Paused = "paused",
         /// The request carried two different sessions.
         Ambiguous = "ambiguous",
         TooLong = "too_long",
@@ -178,21 +180,53 @@ impl Outcome {
     }
 }
 
-/// What an operator should hear about beyond the outcome.
+words! {
+    /// What an operator should hear about beyond the outcome, in a word.
+    EventKind {
+        /// The backend's token outlived the policy.
+        TtlMismatch = "session_ttl_mismatch",
+        /// A token that none of our keys verifies, where one should.
+        TokenUnverified = "session_token_unverified",
+        /// A token of our key that is no session.
+        TokenUnusable = "session_token_unusable",
+        /// The backend set C with a lifetime, and its token does not say one.
+        MaxAgeFallback = "cookie_maxage_fallback",
+        /// An absolute timeout is set and the token does not say when the session began.
+        NoOrigin = "no_origin",
+        /// A companion cookie that is not by our key for this session.
+        CompanionRejected = "companion_rejected",
+        /// Another cookie than C holds a session.
+        CookieMisnamed = "session_cookie_misnamed",
+        /// The backend refused tokens that were renewed.
+        RenewedRejected = "renewed_tokens_rejected",
+    }
+}
+
+/// What the rules have to say beyond the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// `session_ttl_mismatch`: the backend's token outlived the policy; both in seconds from now.
+    /// Both in seconds from now.
     TtlMismatch { token_seconds: u64, policy_seconds: u64 },
-    /// `session_token_unverified`: the backend set a token that none of our keys verifies.
+    /// The backend set it.
     TokenUnverified,
-    /// `session_token_unusable`: a token of our key that is no session.
     TokenUnusable(Foreign),
-    /// `cookie_maxage_fallback`: the backend set C with a lifetime, and its token does not say one.
     MaxAgeFallback(Fallback),
-    /// `no_origin`: an absolute timeout is set and the token does not say when the session began.
     NoOrigin,
-    /// `companion_rejected`: a companion cookie that is not by our key for this session.
     CompanionRejected,
+}
+
+impl Event {
+    #[must_use]
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::TtlMismatch { .. } => EventKind::TtlMismatch,
+            Self::TokenUnverified => EventKind::TokenUnverified,
+            Self::TokenUnusable(_) => EventKind::TokenUnusable,
+            Self::MaxAgeFallback(_) => EventKind::MaxAgeFallback,
+            Self::NoOrigin => EventKind::NoOrigin,
+            Self::CompanionRejected => EventKind::CompanionRejected,
+        }
+    }
 }
 
 words! {

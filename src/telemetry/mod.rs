@@ -1,10 +1,14 @@
 //! Logs: JSON lines with `event`, or text for people. No token, cookie, secret, subject or query string is ever logged.
-//! Here is what is said now and then; `access` is the line of each request.
+//! Here is what is said now and then; `recent` remembers the last of it, `access` is the line of each request.
 
 mod access;
+mod recent;
 
 pub use access::{AccessLog, Line, RequestId};
+pub use recent::{Recent, recent};
 
+use crate::session::time::UnixMillis;
+use recent::Remembering;
 use std::sync::OnceLock;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -34,8 +38,8 @@ pub fn access_lines() -> Option<LogFormat> {
     ACCESS.get().copied()
 }
 
-/// Begins to log to standard output. Fails if something already logs in this process.
-pub fn init(settings: LogSettings) -> Result<(), TryInitError> {
+/// Begins to log to standard output, and to remember what was said last. Fails if something already logs in this process.
+pub fn init(settings: LogSettings, now: fn() -> UnixMillis) -> Result<(), TryInitError> {
     // The libraries' own debug lines may quote heads, cookies included; only ours are shown.
     let filter = Targets::new().with_target("slidecar", LevelFilter::from_level(settings.level));
     let layer = if settings.format == LogFormat::Json {
@@ -43,7 +47,8 @@ pub fn init(settings: LogSettings) -> Result<(), TryInitError> {
     } else {
         fmt::layer().with_target(false).boxed()
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    let remembering = Remembering { now }.with_filter(filter.clone());
+    tracing_subscriber::registry().with(layer.with_filter(filter)).with(remembering).try_init()?;
     if settings.level >= Level::INFO {
         ACCESS.get_or_init(|| settings.format);
     }

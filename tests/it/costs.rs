@@ -170,7 +170,7 @@ fn slidecar(backend: SocketAddr, more: &[(&str, &str)]) -> SocketAddr {
 
 #[test]
 fn a_request_allocates_little_beyond_what_hyper_does() {
-    telemetry::init(LogSettings { level: tracing::Level::INFO, format: LogFormat::Json }).unwrap();
+    telemetry::init(LogSettings { level: tracing::Level::INFO, format: LogFormat::Json }, || UnixMillis::new(0)).unwrap();
     let backend = backend();
     let cookies = format!(
         "Cookie: theme=dark; session={}; lang=en\r\n",

@@ -3,6 +3,7 @@
 
 mod acceptance;
 mod boot;
+mod breaker;
 mod caches;
 mod client;
 mod costs;

@@ -46,6 +46,13 @@ impl Link {
         *self.is_connected.borrow()
     }
 
+    /// Since it was last heard; `None` if it never was.
+    #[must_use]
+    pub fn silence(&self) -> Option<Span> {
+        let heard = self.heard.load(Ordering::Relaxed);
+        (heard > 0).then(|| Span::from_millis(self.since_beginning().saturating_sub(heard.saturating_sub(1))))
+    }
+
     /// Ends when everything that the store holds was read for the first time.
     pub async fn connected(&self) {
         let _ = self.is_connected.subscribe().wait_for(|connected| *connected).await; // The sender is ours.

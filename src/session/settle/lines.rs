@@ -5,6 +5,7 @@ use crate::session::Persistence;
 use crate::session::attributes::Attributes;
 use crate::session::companion::Companion;
 use crate::session::decide::{Live, foreign};
+use crate::session::effect::Effect;
 use crate::session::family::{Family, Subject};
 use crate::session::mint::MintError;
 use crate::session::outcome::{Event, Fallback, Renewed};
@@ -116,11 +117,17 @@ impl Settling<'_> {
         let mut value = cookie.value().to_vec();
         let mut end = token.effective_exp();
         let ttl = self.rules.policy.clocks(token.class).ttl;
-        let clamped = token.outlives(ttl, self.now);
-        if clamped {
+        let outlives = token.outlives(ttl, self.now);
+        let clamped = outlives && !self.around.ended.is_paused(self.now);
+        if outlives {
             self.out.events.push(Event::TtlMismatch { token_seconds: self.now.until(token.exp).as_secs(), policy_seconds: ttl.as_secs() });
+        }
+        if clamped {
             match self.minted(token) {
-                Ok(minted) => (value, end) = (minted.text, minted.exp),
+                Ok(minted) => {
+                    self.out.effects.push(Effect::Renew { family: token.family, exp: minted.exp });
+                    (value, end) = (minted.text, minted.exp);
+                }
                 Err(MintError::NoOrigin) => self.out.events.push(Event::NoOrigin),
                 Err(_) => {}
             }

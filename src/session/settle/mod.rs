@@ -116,6 +116,9 @@ impl<'a> Settling<'a> {
                 (Some(Meaning::Again { renewed, end }), Some(live)) => {
                     self.out.outcome = renewed.map_or(Outcome::Kept(Kept::BackendCookie), Outcome::Renewed);
                     self.end = Some(end);
+                    if renewed.is_some() {
+                        self.out.effects.push(Effect::Renew { family: live.token.family, exp: end });
+                    }
                     self.renew_companion(live, end);
                 }
                 (Some(_), Some(_)) => self.out.outcome = Outcome::Kept(Kept::BackendCookie),
@@ -217,6 +220,7 @@ impl Due {
     pub(super) const fn kept(self) -> Kept {
         match self {
             Self::Passive => Kept::Passive,
+            Self::Paused => Kept::Paused,
             Self::Ambiguous => Kept::Ambiguous,
             Self::Yes(_) | Self::No => Kept::NotDue,
         }

@@ -2,6 +2,7 @@
 
 use super::Settling;
 use crate::session::decide::{Due, Live};
+use crate::session::effect::Effect;
 use crate::session::mint::{MintError, Minted, mint, renewed_exp};
 use crate::session::outcome::{Event, Kept, Outcome, Renewed};
 use crate::session::time::Span;
@@ -22,6 +23,7 @@ impl Settling<'_> {
                 self.add_line(line);
                 self.out.outcome = Outcome::Renewed(why);
                 self.end = Some(minted.exp);
+                self.out.effects.push(Effect::Renew { family: live.token.family, exp: minted.exp });
                 self.renew_companion(live, minted.exp);
             }
             Err(why) => {

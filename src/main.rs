@@ -10,11 +10,27 @@ use tikv_jemallocator::Jemalloc;
 ///
 /// Without a command it serves, as the environment says; `slidecar check` explains the settings.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = SETTINGS)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
 }
+
+/// What somebody needs who has nothing but the binary.
+const SETTINGS: &str = "\
+Settings come from the environment. These make a session slide; `slidecar check` lists all of them with what holds:
+
+  SLIDECAR_UPSTREAM=http://127.0.0.1:3000   the backend
+  JWT_SECRET_FILE=/run/secrets/jwt          the key that the backend signs with (JWT_SECRET: the key itself)
+  SESSION_COOKIE_NAME=session               the cookie that it sets
+  JWT_EXPIRES_IN=2h                         how long a token lives
+  SESSION_REFRESH_THRESHOLD=1h              renewed when less remains; also the idle time that may be promised
+  SLIDECAR_LISTEN=0.0.0.0:8080              where clients connect
+  SLIDECAR_ADMIN_LISTEN=0.0.0.0:9180        status page, /metrics, /livez, /readyz, /startupz
+  SLIDECAR_MODE=observe                     changes nothing, and counts what would have been done
+
+SIGTERM drains and stops, SIGHUP reads changed files at once.
+Exit codes: 0 well, 1 failed, 64 the settings or the arguments are wrong, 69 an address cannot be had or reached.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -44,7 +60,15 @@ fn main() -> ExitCode {
         eprintln!("slidecar: another crypto provider is installed in this process");
         return ExitCode::FAILURE;
     }
-    let code = match Arguments::parse().command.unwrap_or(Command::Run) {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(said) => {
+            let _ = said.print(); // Whoever closed our output does not want to read it.
+            // Help that was asked for is no error.
+            return ExitCode::from(if said.use_stderr() { cli::Exit::Settings } else { cli::Exit::Ok } as u8);
+        }
+    };
+    let code = match arguments.command.unwrap_or(Command::Run) {
         Command::Run => cli::run::run(&ProcessVars),
         Command::Check => cli::check::run(&ProcessVars),
         Command::Health(options) => cli::health::run(&options, &ProcessVars),

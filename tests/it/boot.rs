@@ -3,8 +3,9 @@
 use std::process::{Command, Output, Stdio};
 
 fn slidecar(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_slidecar"));
-    command.args(arguments).env_clear().envs(settings.iter().copied()).stdin(Stdio::null());
+    // One that starts although it should not would serve for ever.
+    let mut command = Command::new("/usr/bin/timeout");
+    command.args(["20", env!("CARGO_BIN_EXE_slidecar")]).args(arguments).env_clear().envs(settings.iter().copied()).stdin(Stdio::null());
     command.output().expect("the program runs")
 }
 
@@ -353,4 +354,21 @@ fn s1_a_key_in_the_place_of_something_else_is_not_shown_and_not_used() {
     assert!(lines[0].contains("JWT_KEY_ID: is a key itself") && !lines.join("").contains("hunter2"), "{lines:?}");
     let lines = problems(&with(&[("SESSION_STORE", "redis-cluster://h1,user:hunter2 x")]));
     assert!(lines[0].contains("SESSION_STORE: one of its hosts is none") && !lines[0].contains("hunter2"), "{lines:?}");
+}
+
+#[test]
+fn c_help_stands_alone_and_a_wrong_argument_is_a_wrong_setting() {
+    let help = slidecar(&["--help"], &[]);
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert_eq!(help.status.code(), Some(0));
+    for word in ["SLIDECAR_UPSTREAM", "JWT_SECRET_FILE", "slidecar check", "Exit codes", "health", "completions"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    let wrong = slidecar(&["chekc"], &[]);
+    assert_eq!((wrong.status.code(), wrong.stdout.is_empty()), (Some(64), true));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("'check'"), "it says what may have been meant");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = slidecar(&["completions", shell], &[]);
+        assert!(script.status.success() && String::from_utf8(script.stdout).unwrap().contains("revoke"), "{shell}");
+    }
 }

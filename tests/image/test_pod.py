@@ -79,18 +79,18 @@ class Key(unittest.TestCase):
 
 class Stopping(unittest.TestCase):
     def test_finishes_what_is_in_flight_and_ends_well(self):
-        with slidecar(compose("compose.yaml"), "--env", "SLIDECAR_DRAIN=8s") as sidecar:
+        with slidecar(compose("compose.yaml")) as sidecar:
             backend = sidecar.backend()
             request = subprocess.Popen(sidecar.inside("curl", "--silent", "--include", f"{PROXY}/slow"), stdout=subprocess.PIPE, text=True)
             backend.line("slow")
             podman("kill", "--signal", "TERM", sidecar.name)
             sidecar.until(f"{ADMIN}/readyz", lambda answer: answer[0] == 503)
-            self.assertEqual(sidecar.health(), 1)
-            self.assertEqual(sidecar.get(f"{ADMIN}/livez")[0], 200)
-            # What comes while load balancers have not noticed yet is served, and told not to come again.
+            # What comes in the five seconds until load balancers have noticed is served, and told not to come again.
             status, head, _ = sidecar.get(f"{PROXY}/late")
             self.assertEqual(status, 200)
             self.assertIn("connection: close", head)
+            self.assertEqual(sidecar.health(), 1)
+            self.assertEqual(sidecar.get(f"{ADMIN}/livez")[0], 200)
             self.assertIsNone(request.poll())
             backend.tell("now")
             self.assertIn("the backend was asked for /slow", request.communicate(timeout=20)[0])

@@ -10,8 +10,8 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 async function violations(page) {
   await page.evaluate(AXE);
   const { violations, passes } = await page.evaluate(() => axe.run());
-  const looked = passes.flatMap(({ nodes }) => nodes.flatMap(({ target }) => target.flat()));
-  assert.ok(looked.includes("dialog"), "axe has not seen the dialog");
+  const looked = passes.flatMap(({ nodes }) => nodes.map(({ target }) => target.flat().join(" ")));
+  assert.ok(looked.includes("session-keepalive #dialog"), `axe has not seen the dialog, but ${[...new Set(looked)].join(", ")}`);
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
 }
 

@@ -200,7 +200,7 @@ export async function seenAt(dialog) {
  * Declares the tests of one file: `tests` maps a name to `[options, run]`. Each has its own application, slidecar and profile;
  * they run side by side, for most of their time is waiting.
  */
-export function inBrowser(title, tests, { concurrency = 3, launch = {} } = {}) {
+export function inBrowser(title, tests, { concurrency = 4, launch = {} } = {}) {
   describe(title, { concurrency }, () => {
     let browser;
     before(async () => {

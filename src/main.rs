@@ -24,6 +24,8 @@ enum Command {
     Check,
     /// Say what a token says of itself: its clocks and its family; with a key set, whether it verifies
     Inspect(cli::inspect::Options),
+    /// Put slidecar into Kubernetes manifests: reads them from standard input, writes them to standard output
+    Inject(Box<cli::inject::Options>),
     /// End a session, or all sessions of somebody so far, on a running slidecar
     Revoke(cli::revoke::Options),
     /// Run a sick legacy application beside the same one healed, with short clocks
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Run => cli::run::run(&ProcessVars),
         Command::Check => cli::check::run(&ProcessVars),
         Command::Inspect(options) => cli::inspect::run(&options, &ProcessVars),
+        Command::Inject(options) => cli::inject::run(&options),
         Command::Revoke(options) => cli::revoke::run(&options, &ProcessVars),
         Command::Demo(options) => cli::demo::run(&options),
     };

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod inject;
 pub mod inspect;
 pub mod revoke;
 pub mod run;

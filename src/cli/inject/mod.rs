@@ -111,6 +111,9 @@ fn inject(bytes: &[u8], options: &Options) -> Result<(String, Plan), Vec<String>
     if is_new && wanted.image.is_none() {
         plan.warnings.push(format!("the image is slidecar:{}; --image names the one in your registry", env!("CARGO_PKG_VERSION")));
     }
+    if is_new {
+        plan.warnings.extend(settings::check(&wanted.given)?.warnings);
+    }
     for (name, path) in wanted.files().filter(|_| is_new) {
         plan.warnings.push(format!("{name} is {path}: mount it into the container {:?}", pod::NAME));
     }

@@ -93,7 +93,6 @@ fn container(template: &Node, site: &Site, wanted: &Wanted, notes: &mut Vec<Stri
         container.set("env", Node::sequence(names.map(file).to_vec()));
     }
     let config = settings::check(&wanted.given)?;
-    notes.extend(config.warnings.iter().cloned());
     let moved = |about: &table::About, port: u16, default: u16| {
         (port != default && wanted.value_of(about).is_none()).then(|| (about.name.to_owned(), format!("0.0.0.0:{port}")))
     };

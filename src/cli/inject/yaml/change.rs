@@ -70,7 +70,7 @@ fn whole(text: &str, old: &Node, new: &Node) -> Option<Edit> {
     let place = old.place?;
     let mut out = String::new();
     match place.form {
-        Form::Flow => write::inline(&mut out, new, Brackets { json: true, lines: Some(0) }),
+        Form::Flow => write::inline(&mut out, new, Brackets { json: true, lines: Some(0), ..Brackets::default() }),
         _ => write::entries(&mut out, new.entries(), 0, style_of(text, old)),
     }
     let out = out.trim_end_matches('\n').replace('\n', line_end_of(text));
@@ -177,7 +177,7 @@ impl<'a> Changes<'a> {
         };
         let (first, last) = (before.first()?.place?, before.last()?.place?);
         let inner = self.brackets(place, around, Some(first), Some(last));
-        let dash = if inner.is_none() { Some(dash_before(self.text, first.start)?) } else { None };
+        let dash = dash_before(self.text, first.start).filter(|_| inner.is_none());
         let column = dash.map_or(0, |dash| self::column(self.text, dash));
         for (old, new) in before.iter().zip(kept) {
             self.node(old, new, Around { column, key_end: None, is_value: false, brackets: inner })?;
@@ -190,10 +190,11 @@ impl<'a> Changes<'a> {
             let added: Vec<_> = added.iter().map(|item| (None, item)).collect();
             return self.add_in_brackets(at, &added, inner, is_front);
         }
+        let dash = dash?;
         // In front: right under the key, before the comments of what was the first.
         let at = if is_front {
             let under = line_after(self.text, around.key_end?);
-            (under <= dash?).then_some(under)?
+            (under <= dash).then_some(under)?
         } else {
             self.behind(place.end, column)
         };
@@ -214,7 +215,9 @@ impl<'a> Changes<'a> {
         // Entries that have lines of their own.
         let has_lines = self.text[place.start..last.start].contains('\n');
         let lines = has_lines.then(|| indentation(self.text, last.start));
-        Some(Brackets { json, lines })
+        let step = lines.map(|column| column.saturating_sub(indentation(self.text, place.start))).filter(|step| *step > 0);
+        let step = step.or(around.brackets.map(|outer| outer.step)).unwrap_or(Brackets::default().step);
+        Some(Brackets { json, lines, step })
     }
 
     fn add_entries(&mut self, place: Place, before: &[(Node, Node)], added: &'a [(Node, Node)], inner: Option<Brackets>) -> Option<()> {
@@ -283,7 +286,7 @@ impl<'a> Changes<'a> {
                 if is_empty_value {
                     out.push(' ');
                 }
-                write::inline(&mut out, new, Brackets { json: false, lines: None });
+                write::inline(&mut out, new, Brackets::default());
             }
         }
         let out = out.trim_end_matches('\n').replace('\n', self.line_end);

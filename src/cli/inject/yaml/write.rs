@@ -19,6 +19,14 @@ pub struct Brackets {
     pub json: bool,
     /// The indentation of the line that opens them, if each entry has a line of its own.
     pub lines: Option<usize>,
+    /// Spaces that one level adds.
+    pub step: usize,
+}
+
+impl Default for Brackets {
+    fn default() -> Self {
+        Self { json: false, lines: None, step: 2 }
+    }
 }
 
 pub fn is_null(text: &str) -> bool {
@@ -30,14 +38,15 @@ pub fn is_plainly_text(text: &str) -> bool {
     const WORDS: [&str; 11] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"];
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:@-".contains(&byte);
     let begins = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '/');
-    let is_duration = || {
+    // 90s, 2h, 50m, 256Mi.
+    let has_unit = || {
         let digits = text.trim_end_matches(|last: char| last.is_ascii_alphabetic());
         !digits.is_empty()
             && digits.bytes().all(|byte| byte.is_ascii_digit())
-            && matches!(&text[digits.len()..], "ms" | "s" | "m" | "h" | "d")
+            && matches!(&text[digits.len()..], "ms" | "s" | "m" | "h" | "d" | "Ki" | "Mi" | "Gi")
     };
     let is_word = WORDS.iter().any(|word| text.eq_ignore_ascii_case(word));
-    (begins && !is_word && !text.ends_with(':') && text.bytes().all(is_plain)) || is_duration()
+    (begins && !is_word && !text.ends_with(':') && text.bytes().all(is_plain)) || has_unit()
 }
 
 /// A mapping's entries, each on lines of its own, which begin at this column.
@@ -46,7 +55,7 @@ pub fn entries(out: &mut String, entries: &[(Node, Node)], column: usize, style:
         if place > 0 {
             indent(out, column);
         }
-        scalar(out, key, Brackets { json: false, lines: None });
+        scalar(out, key, Brackets::default());
         out.push(':');
         value_of(out, value, column, style);
     }
@@ -72,7 +81,7 @@ pub fn value_of(out: &mut String, value: &Node, column: usize, style: Style) {
         Kind::Scalar { text, quoted: false } if text.is_empty() => out.push('\n'),
         _ => {
             out.push(' ');
-            without_tag(out, value, Brackets { json: false, lines: None });
+            without_tag(out, value, Brackets::default());
             out.push('\n');
         }
     }
@@ -122,8 +131,7 @@ fn without_tag(out: &mut String, node: &Node, brackets: Brackets) {
 }
 
 fn bracketed(out: &mut String, [open, close]: [char; 2], list: &[(Option<&Node>, &Node)], brackets: Brackets) {
-    const STEP: usize = 2;
-    let inside = Brackets { lines: brackets.lines.map(|column| column + STEP), ..brackets };
+    let inside = Brackets { lines: brackets.lines.map(|column| column + brackets.step), ..brackets };
     let line = |out: &mut String, column: Option<usize>| {
         if let Some(column) = column.filter(|_| !list.is_empty()) {
             out.push('\n');

@@ -1,8 +1,10 @@
 //! `slidecar inject`: manifests in, the same manifests with slidecar beside each application out. What is not touched keeps its bytes.
 //!
 //! `yaml` reads documents into trees and turns changes of the trees into edits of the text. `objects` and `ports` know Kubernetes,
-//! `settings` what was asked for, `pod` what is put into a pod, and `plan` decides what happens to each object.
+//! `settings` what was asked for, `backend` finds the application, `pod` puts the sidecar before it, and `plan` decides what happens to
+//! each object.
 
+mod backend;
 mod objects;
 mod plan;
 mod pod;

@@ -1,12 +1,12 @@
 //! What is to be done with each object of a stream: workloads get the sidecar, and the Services before them lead to it.
 
+use super::backend;
 use super::objects::{self, Object, Role};
 use super::pod::{self, Key, Site};
 use super::ports::{self, Port};
 use super::settings::{self, Wanted};
 use super::yaml::{Document, Node};
 use crate::config::table;
-use crate::upstream::Target;
 
 /// The documents as they should be, and what there is to say.
 #[derive(Debug)]
@@ -130,30 +130,25 @@ fn workload<'a>(
         if asked.is_some_and(|asked| asked != port) || asked_admin.is_some_and(|asked| asked != admin_port) {
             return fail(format!("has slidecar on ports {port} and {admin_port} already; take that container out, and inject anew"));
         }
-        let mounted = pod::mounted_secret(spec);
-        let key = (wanted.secret.is_some() || wanted.secret_key.is_some()).then(|| Key::Of {
-            secret: wanted.secret.clone().or_else(|| mounted.clone().map(|(secret, _)| secret)).unwrap_or_default(),
-            key: wanted.secret_key.clone().or_else(|| mounted.and_then(|(_, key)| key)).unwrap_or_else(|| pod::key_file(true).to_owned()),
-        });
         let earlier = pod::upstream_of(existing);
         let upstream =
             wanted.upstream_port.map(pod::upstream_at).or_else(|| wanted.value_of(&table::SLIDECAR_UPSTREAM.about).map(str::to_owned));
-        let changed = pod::update(node.entry_at(path), wanted, key.as_ref())?;
+        let changed = pod::update(node.entry_at(path), wanted)?;
         let done = match changed.as_slice() {
             [] => "unchanged: it has slidecar already".to_owned(),
             list => format!("updated: {}", list.join(", ")),
         };
-        let backend_port = upstream.or(earlier).and_then(|upstream| port_of(&upstream));
+        let backend_port = upstream.or(earlier).and_then(|upstream| backend::port_of(&upstream));
         return Ok(Healed { object, template, declared, backend_port, port, done });
     }
 
     let set = wanted.value_of(&table::SLIDECAR_UPSTREAM.about);
     let backend_port = match (set, wanted.upstream_port) {
-        (Some(set), _) => port_of(set),
+        (Some(set), _) => backend::port_of(set),
         (None, Some(port)) => Some(port),
-        (None, None) => Some(find_port(services, &declared, containers, wanted).map_err(|problem| vec![problem])?),
+        (None, None) => Some(backend::find_port(services, &declared, containers, wanted).map_err(|problem| vec![problem])?),
     };
-    let backend = find_backend(containers, &declared, backend_port, wanted).map_err(|problem| vec![problem])?;
+    let backend = backend::find_container(containers, &declared, backend_port, wanted).map_err(|problem| vec![problem])?;
     let hmac = settings::has_hmac_key(&wanted.given);
     let guessed = || pod::key_of_backend(&containers[backend], hmac);
     let key = match (&wanted.secret, pod::has_key_volume(spec), guessed()) {
@@ -189,67 +184,6 @@ fn workload<'a>(
     };
     let done = format!("injected: port {port}, before container {name:?} at {}, {key}", site.upstream);
     Ok(Healed { object, template, declared, backend_port, port, done })
-}
-
-fn port_of(upstream: &str) -> Option<u16> {
-    match (table::SLIDECAR_UPSTREAM.parse)(upstream).ok()? {
-        Target::Http(authority) | Target::H2c(authority) => Some(authority.port_u16().unwrap_or(80)),
-        Target::Https(authority) => Some(authority.port_u16().unwrap_or(443)),
-        Target::Unix(_) => None,
-    }
-}
-
-/// Where the Services lead, or the only port there is.
-fn find_port(services: &[(&Object, &Node)], declared: &[Port], containers: &[Node], wanted: &Wanted) -> Result<u16, String> {
-    let is_wanted = |container: &str| containers.len() == 1 || wanted.container.as_deref().is_none_or(|wanted| wanted == container);
-    let mut choices: Vec<(u16, String)> = Vec::new();
-    for (service, node) in services {
-        let targets = ports::targets(node, declared);
-        choices.extend(targets.into_iter().map(|(_, number, target)| (target, format!("{service}, port {number}"))));
-    }
-    let of_wanted = |choice: &(u16, String)| declared.iter().any(|port| port.number == choice.0 && is_wanted(&port.container));
-    if wanted.container.is_some() && choices.iter().any(of_wanted) {
-        choices.retain(of_wanted);
-    }
-    if choices.is_empty() {
-        let of = |port: &Port| {
-            (
-                port.number,
-                format!("container {:?}{}", port.container, port.name.as_ref().map(|name| format!(", port {name:?}")).unwrap_or_default()),
-            )
-        };
-        choices = declared.iter().filter(|port| is_wanted(&port.container)).map(of).collect();
-    }
-    choices.sort();
-    choices.dedup_by_key(|choice| choice.0);
-    match choices.as_slice() {
-        [(port, _)] => Ok(*port),
-        [] => Err(
-            "which port is the backend's? No Service leads here and no container declares one; write --upstream-port N, or give it the \
-                   label slidecar: \"off\""
-                .to_owned(),
-        ),
-        several => {
-            let several: Vec<_> = several.iter().map(|(port, from)| format!("{port} ({from})")).collect();
-            Err(format!("which port is the backend's? Write --upstream-port with one of {}", several.join(", ")))
-        }
-    }
-}
-
-fn find_backend(containers: &[Node], declared: &[Port], port: Option<u16>, wanted: &Wanted) -> Result<usize, String> {
-    let names: Vec<&str> = containers.iter().map(|container| container.str_at(&["name"]).unwrap_or_default()).collect();
-    if names.len() == 1 {
-        return Ok(0);
-    }
-    let choices = names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-    if let Some(name) = &wanted.container {
-        return names.iter().position(|known| known == name).ok_or_else(|| format!("--container: it has no {name:?}; it has {choices}"));
-    }
-    let owner = declared
-        .iter()
-        .find(|declared| Some(declared.number) == port)
-        .and_then(|port| names.iter().position(|name| *name == port.container));
-    owner.ok_or_else(|| format!("which container is the backend? Write --container with one of {choices}"))
 }
 
 /// Leads the ports that led to a backend to its sidecar.

@@ -107,7 +107,7 @@ fn container(template: &Node, site: &Site, wanted: &Wanted, notes: &mut Vec<Stri
 }
 
 /// What is asked for, into a sidecar that is there; everything else stays as it is. Answers what has changed.
-pub fn update(template: &mut Node, wanted: &Wanted, key: Option<&Key>) -> Result<Vec<String>, Vec<String>> {
+pub fn update(template: &mut Node, wanted: &Wanted) -> Result<Vec<String>, Vec<String>> {
     let mut changed = Vec::new();
     let spec = template.entry("spec");
     let Some(container) = spec.entry("initContainers").named_mut(NAME) else { return Ok(changed) };
@@ -133,10 +133,21 @@ pub fn update(template: &mut Node, wanted: &Wanted, key: Option<&Key>) -> Result
         container.set("image", Node::text(image));
         changed.push("image".to_owned());
     }
-    if let Some(key) = key {
-        let before = spec.get("volumes").cloned();
-        mount_key(spec, key, settings::has_hmac_key(&after));
-        if spec.get("volumes") != before.as_ref() {
+    if wanted.secret.is_some() || wanted.secret_key.is_some() {
+        let hmac = settings::has_hmac_key(&after);
+        let volumes = spec.entry("volumes");
+        let Some(volume) = volumes.named_mut(KEY_VOLUME) else {
+            return Err(vec![format!("its pod has no volume {KEY_VOLUME:?}, so the Secret has to be named where the key comes from now")]);
+        };
+        let before = volume.clone();
+        let secret = volume.entry("secret");
+        if let Some(name) = &wanted.secret {
+            secret.set("secretName", Node::text(name));
+        }
+        if let Some(key) = &wanted.secret_key {
+            secret.set("items", items_of_key(key, hmac));
+        }
+        if *volume != before {
             changed.push("the Secret of the key".to_owned());
         }
     }
@@ -189,23 +200,18 @@ pub const fn key_file(hmac: bool) -> &'static str {
     if hmac { table::JWT_SECRET.about.name } else { table::JWT_PRIVATE_KEY.about.name }
 }
 
-/// The Secret that a pod mounts as the key.
-pub fn mounted_secret(spec: &Node) -> Option<(String, Option<String>)> {
-    let secret = spec.get("volumes")?.named(KEY_VOLUME)?.get("secret")?;
-    let key = secret.items_at(&["items"]).first().and_then(|item| item.str_at(&["key"]));
-    Some((secret.str_at(&["secretName"])?.to_owned(), key.map(str::to_owned)))
-}
-
 fn mount_key(spec: &mut Node, key: &Key, hmac: bool) {
     let Key::Of { secret, key } = key else { return };
-    // Only the key: whatever else the Secret holds is none of slidecar's business.
-    let item = Node::mapping([("key", Node::text(key)), ("path", Node::text(key_file(hmac)))]);
-    let secret = Node::mapping([("secretName", Node::text(secret)), ("items", Node::sequence(vec![item]))]);
-    let volumes = spec.entry("volumes");
-    match volumes.named_mut(KEY_VOLUME) {
-        Some(volume) => volume.set("secret", secret),
-        None => volumes.items_mut().push(Node::mapping([("name", Node::text(KEY_VOLUME)), ("secret", secret)])),
-    }
+    let secret = Node::mapping([("secretName", Node::text(secret)), ("items", items_of_key(key, hmac))]);
+    let volume = Node::mapping([("name", Node::text(KEY_VOLUME)), ("secret", secret)]);
+    let volumes = spec.entry("volumes").items_mut();
+    volumes.retain(|volume| volume.str_at(&["name"]) != Some(KEY_VOLUME));
+    volumes.push(volume);
+}
+
+/// Only the key: whatever else the Secret holds is none of slidecar's business.
+fn items_of_key(key: &str, hmac: bool) -> Node {
+    Node::sequence(vec![Node::mapping([("key", Node::text(key)), ("path", Node::text(key_file(hmac)))])])
 }
 
 fn template_of_container() -> Node {

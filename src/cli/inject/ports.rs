@@ -1,4 +1,4 @@
-//! Which port of a pod is the backend's, and which ports of Services lead there.
+//! Ports of pods, and which ports of Services lead there.
 
 use super::yaml::Node;
 

@@ -180,7 +180,23 @@ impl<'a> Reader<'a> {
     }
 
     fn end_of_collection(&self, span: Span, last: usize) -> usize {
-        if self.flow > 0 { self.offset(span.end.index()) } else { last }
+        if self.flow == 0 {
+            return last;
+        }
+        let mut end = self.offset(span.end.index());
+        if self.text[..end].ends_with([']', '}']) {
+            return end;
+        }
+        // Behind a last comma, the parser reports the comma.
+        loop {
+            let rest = self.text[end..].trim_start_matches(|c: char| c.is_whitespace() || c == ',');
+            let at = self.text.len() - rest.len();
+            match rest.chars().next() {
+                Some('#') => end = at + rest.find('\n').unwrap_or(rest.len()),
+                Some(']' | '}') => return at + 1,
+                _ => return end,
+            }
+        }
     }
 
     /// Without the blank lines behind it, unless they are content.

@@ -42,6 +42,8 @@ enum Command {
     Health(cli::health::Options),
     /// Say what a token says of itself: its clocks and its family; with a key set, whether it verifies
     Inspect(cli::inspect::Options),
+    /// Put slidecar into Kubernetes manifests: reads them from standard input, writes them to standard output
+    Inject(Box<cli::inject::Options>),
     /// End a session, or all sessions of somebody so far, on a running slidecar
     Revoke(cli::revoke::Options),
     /// Run a sick legacy application beside the same one healed, with short clocks
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Check => cli::check::run(&ProcessVars),
         Command::Health(options) => cli::health::run(&options, &ProcessVars),
         Command::Inspect(options) => cli::inspect::run(&options, &ProcessVars),
+        Command::Inject(options) => cli::inject::run(&options),
         Command::Revoke(options) => cli::revoke::run(&options, &ProcessVars),
         Command::Demo(options) => cli::demo::run(&options),
         Command::Completions(options) => cli::completions::run(&options, Arguments::command()),

@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod health;
+pub mod inject;
 pub mod inspect;
 pub mod revoke;
 pub mod run;

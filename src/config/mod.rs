@@ -32,6 +32,7 @@ use limits::Limits;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use table::About;
+pub use unknown::hint;
 use vars::{Entry, Problem, Reader, Vars};
 
 /// So often files are read that move meanwhile, before it is given up.

@@ -12,6 +12,7 @@ mod faults;
 mod harness;
 mod house;
 mod http2;
+mod inject;
 mod legacy;
 mod limits;
 mod multiplexed;

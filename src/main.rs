@@ -1,7 +1,7 @@
 //! The program: arguments in, an exit code out. Everything else is in the library.
 
 use clap::{Parser, Subcommand};
-use slidecar::cli;
+use slidecar::cli::{self, Exit};
 use slidecar::config::vars::ProcessVars;
 use std::process::ExitCode;
 use tikv_jemallocator::Jemalloc;
@@ -26,6 +26,8 @@ enum Command {
     Inspect(cli::inspect::Options),
     /// End a session, or all sessions of somebody so far, on a running slidecar
     Revoke(cli::revoke::Options),
+    /// Lay the clocks of a live system side by side, with or without slidecar, and name each that disagrees
+    Doctor(cli::doctor::Options),
     /// Run a sick legacy application beside the same one healed, with short clocks
     Demo(cli::demo::Options),
 }
@@ -40,11 +42,21 @@ fn main() -> ExitCode {
         eprintln!("slidecar: another crypto provider is installed in this process");
         return ExitCode::FAILURE;
     }
-    let code = match Arguments::parse().command.unwrap_or(Command::Run) {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { Exit::Settings } else { Exit::Ok };
+            // Whoever closed the stream does not want to read it.
+            let _ = error.print();
+            return ExitCode::from(code as u8);
+        }
+    };
+    let code = match arguments.command.unwrap_or(Command::Run) {
         Command::Run => cli::run::run(&ProcessVars),
         Command::Check => cli::check::run(&ProcessVars),
         Command::Inspect(options) => cli::inspect::run(&options, &ProcessVars),
         Command::Revoke(options) => cli::revoke::run(&options, &ProcessVars),
+        Command::Doctor(options) => cli::doctor::run(&options),
         Command::Demo(options) => cli::demo::run(&options),
     };
     ExitCode::from(code as u8)

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod inspect;
 pub mod revoke;
 pub mod run;
@@ -14,10 +15,12 @@ mod timeline;
 #[repr(u8)]
 pub enum Exit {
     Ok = 0,
-    /// Something inside failed.
+    /// Something inside failed; of `doctor`: something disagrees.
     Failure = 1,
-    /// The settings are wrong (EX_USAGE).
+    /// The settings or the arguments are wrong (EX_USAGE).
     Settings = 64,
-    /// An address could not be listened on (EX_UNAVAILABLE).
+    /// There is no session to examine (EX_DATAERR).
+    NoSession = 65,
+    /// An address could not be listened on, or not be reached (EX_UNAVAILABLE).
     Unavailable = 69,
 }

@@ -6,6 +6,7 @@ mod boot;
 mod caches;
 mod client;
 mod costs;
+mod doctor;
 mod faults;
 mod harness;
 mod house;

@@ -15,7 +15,19 @@ const SUBJECTS: [&str; 9] = ["session", "idle", "inactiv", "login", "signin", "s
 const ENDS: [&str; 9] = ["timeout", "timer", "expir", "lifetime", "maxage", "limit", "logout", "signout", "duration"];
 /// …and what else a session has that is counted in time.
 const OTHERS: [&str; 13] = [
-    "heartbeat", "interval", "poll", "refresh", "threshold", "warn", "buffer", "grace", "debounce", "retry", "request", "connect", "token",
+    "heartbeat",
+    "interval",
+    "poll",
+    "refresh",
+    "threshold",
+    "warn",
+    "buffer",
+    "grace",
+    "debounce",
+    "retry",
+    "request",
+    "connect",
+    "token",
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +48,10 @@ pub fn find(script: &str) -> Vec<Constant> {
             at += 1;
             continue;
         }
+        // Of what is computed from something else, this is but a part.
+        let is_part = script[..at].trim_end().ends_with(['*', '/', '+', '-', '%']);
         let (value, end) = product(bytes, at);
+        let value = value.filter(|_| !is_part);
         if let Some(constant) = value.and_then(|value| meaning(script, at, end, value))
             && !found.contains(&constant)
         {

@@ -1,14 +1,14 @@
 //! The examination: one request after the other, in the order in which they tell something.
 
 use super::Trouble;
-use super::http::{Answer, Ask, Client, Unreachable};
+use super::client::{Answer, Ask, Client, Unreachable};
 use super::input::{Input, Login, Way};
 use super::jar::{Jar, NoSession, Sighting, printable};
 use super::key::GivenKey;
 use super::page::Page;
 use super::probe::{Original, Probe, renewal_in};
 use super::seen::{Clock, CookieClock, Policy, Renewal, Seen, Tried};
-use super::verdict::short;
+use super::verdict::{close, short};
 use crate::session::inspect::{Inspected, inspect};
 use crate::session::keys::Secret;
 use crate::session::time::{Span, UnixMillis, UnixSeconds};
@@ -18,6 +18,7 @@ use url::Url;
 
 /// A token that began within this of its login was signed by it.
 const FRESH: Span = Span::from_secs(60);
+const OF_A_COOKIE: &str = "exp - iat of the cookie's token";
 /// What a server's clock may be off before it is worth a word: a minute of a token's life.
 const WORTH_A_WORD: i64 = 30_000;
 
@@ -37,26 +38,26 @@ pub async fn examine(input: Input) -> Result<Seen, Trouble> {
         None => input.url.clone(),
     };
     let nobody = client.send(client.get(&place, None)).await.map_err(|why| away(&input.url, why))?;
-    let (mut jar, login) = match input.way {
+    let (jar, login) = match input.way {
         Way::Cookies(jar) => (jar, None),
         Way::Login(login) => {
             let mut jar = Jar::default();
-            let answers = log_in(&client, &mut jar, &login).await?;
+            let answers = log_in(&client, &mut jar, &login, input.name.as_deref()).await?;
             (jar, Some((login, answers)))
         }
     };
     let name = jar.session(input.name.as_deref()).map_err(|none| no_session(none, login.as_ref(), &nobody))?;
-    let mut seen = Seen { url: input.url.to_string(), is_https: input.url.scheme() == "https", cookie_name: name.clone(), ..Seen::default() };
+    let mut seen = Seen { url: shown(&input.url), is_https: input.url.scheme() == "https", cookie_name: name.clone(), ..Seen::default() };
     let now = nobody.at;
-    let (mut token, _) = current(&jar, &name, now)?;
-    describe(&mut seen, &token, "exp - iat of the cookie's token");
+    let (token, exp, _) = current(&jar, &name, now)?;
+    describe(&mut seen, &token, now);
     if nobody.ahead.abs() > WORTH_A_WORD {
         let ahead = Span::from_millis(nobody.ahead.unsigned_abs());
         let direction = if nobody.ahead > 0 { "ahead of" } else { "behind" };
         seen.notes.push(format!("The server's clock is {} {direction} this machine's.", short(Span::from_secs(ahead.as_secs()))));
     }
     if let Some((login, answers)) = &login {
-        let what = format!("{} {}", login.method, login.path);
+        let what = login.shown();
         for answer in answers {
             if let Some(sighting) = Sighting::of(answer, &name) {
                 take(&mut seen, &sighting, &what, "the login", true);
@@ -65,15 +66,17 @@ pub async fn examine(input: Input) -> Result<Seen, Trouble> {
     }
 
     let mut examination = Examination { client, jar, name, seen };
-    let with = examination.look(&place, &nobody, &mut token).await?;
+    let with = examination.look(&place, &nobody, exp).await?;
     examination.page(&input.url, &place).await?;
     examination.endpoints(&input.endpoints, now).await?;
-    let (token, value) = current(&examination.jar, &examination.name, now)?;
-    let Some(exp) = token.expires else { return Err(Trouble::NoSession("the session's token has no exp".to_owned())) };
+    examination.doubt_the_age(now);
+    let (token, exp, value) = current(&examination.jar, &examination.name, now)?;
     if let Some(file) = &input.key {
         let key = GivenKey::new(file, &token).map_err(|problem| Trouble::Usage(format!("--key-file: {problem}")))?;
         if !key.signed(&value, now) {
-            return Err(Trouble::Usage("--key-file: this key did not sign the session's token; give the one that the application signs with".to_owned()));
+            return Err(Trouble::Usage(
+                "--key-file: this key did not sign the session's token; give the one that the application signs with".to_owned(),
+            ));
         }
         if let Some(weakness) = &key.weakness {
             examination.seen.notes.push(format!("The key {weakness}. slidecar takes it with JWT_ALLOW_WEAK_SECRET=true only."));
@@ -92,7 +95,7 @@ pub async fn examine(input: Input) -> Result<Seen, Trouble> {
 
 impl Examination {
     /// Asks the place once, with the session: is it accepted, and renewed?
-    async fn look(&mut self, place: &Url, nobody: &Answer, token: &mut Inspected) -> Result<StatusCode, Trouble> {
+    async fn look(&mut self, place: &Url, nobody: &Answer, exp: UnixSeconds) -> Result<StatusCode, Trouble> {
         let answer = self.ask(place).await?;
         let (with, without) = (answer.status, nobody.status);
         let turned_away = |status: StatusCode| status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
@@ -106,7 +109,8 @@ impl Examination {
         }
         if let Some(next) = elsewhere.filter(|next| with == without && !self.client.is_own(next)) {
             return Err(Trouble::NoSession(format!(
-                "{place} leads to another origin, {}, with the session as without it; the cookie was not sent there. If that is the application, run slidecar doctor on it",
+                "{} leads to another origin, {}, with the session as without it; the cookie was not sent there. If that is the application, run slidecar doctor on it",
+                shown(place),
                 printable(&next.origin().ascii_serialization())
             )));
         }
@@ -117,7 +121,6 @@ impl Examination {
                 with.as_u16()
             ));
         }
-        let exp = token.expires.unwrap_or(UnixSeconds::new(0));
         let remaining = answer.at.until(exp);
         self.seen.renewal = Renewal { requests: 1, ..Renewal::default() };
         match renewal_in(&answer, &self.name, exp) {
@@ -133,10 +136,11 @@ impl Examination {
                 }
             }
         }
-        self.jar.keep(&answer);
-        if let Some(value) = self.jar.value(&self.name) {
-            *token = inspect(value.expose(), None, answer.at).unwrap_or_else(|_| token.clone());
+        // A token that was cut to a policy on this very request was not renewed; the next one's life is another.
+        if self.seen.renewal.kept_at > Some(self.seen.token.span.plus(FRESH)) {
+            self.seen.renewal.kept_at = None;
         }
+        self.jar.keep(&answer);
         Ok(with)
     }
 
@@ -152,16 +156,17 @@ impl Examination {
             let origin = printable(&next.origin().ascii_serialization());
             self.seen.notes.push(format!("{} leads to {origin}, which is another origin and was not asked.", answer.url.path()));
         }
-        let page = Page::read(&self.client, &answer, self.jar.field().as_ref()).await.map_err(|why| away(url, why))?;
+        let page = Page::read(&self.client, &answer, self.jar.field().as_ref()).await;
         self.seen.timers = page.timers;
         self.seen.asks_policy = page.asks_policy;
-        if page.scripts == 0 {
+        if page.unread > 0 {
+            self.seen.notes.push(format!("{} of the page could not be read.", scripts(page.unread)));
+        } else if page.scripts == 0 {
             let probed = if url == place { "; give the URL of the page that people open" } else { "" };
             self.seen.notes.push(format!("{} holds no scripts that could be read{probed}.", answer.url.path()));
         }
         if page.foreign > 0 {
-            let scripts = if page.foreign == 1 { "1 script".to_owned() } else { format!("{} scripts", page.foreign) };
-            self.seen.notes.push(format!("{scripts} of other origins were not looked into."));
+            self.seen.notes.push(format!("Not looked into: {} of other origins.", scripts(page.foreign)));
         }
         Ok(())
     }
@@ -170,15 +175,16 @@ impl Examination {
     async fn endpoints(&mut self, prefixes: &[String], now: UnixMillis) -> Result<(), Trouble> {
         for prefix in prefixes {
             let Some(place) = self.client.place(&format!("{prefix}/session-policy")) else { continue };
-            let answer = self.ask(&place).await?;
+            // An endpoint that does not answer is none.
+            let Ok(answer) = self.ask(&place).await else { continue };
             let read = serde_json::from_slice::<Policy>(&answer.body).ok().filter(|_| answer.status == StatusCode::OK);
             let Some(policy) = read else { continue };
-            self.seen.has_slidecar |= answer.headers.contains_key("session-policy-version");
             self.seen.policy = Some(Policy { path: place.path().to_owned(), ..policy });
             let Some(place) = self.client.place(&format!("{prefix}/session-status")) else { break };
-            let answer = self.ask(&place).await?;
-            self.seen.has_slidecar |= answer.headers.contains_key("session-policy-version");
+            let Ok(answer) = self.ask(&place).await else { break };
             let status: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            // While it only observes, nothing else tells that it is there.
+            self.seen.has_slidecar |= status["active"].is_boolean() && answer.status == StatusCode::OK;
             if status["active"] == false && answer.status == StatusCode::OK {
                 let is_alive = current(&self.jar, &self.name, now).is_ok();
                 self.seen.unknown_to_slidecar = status["reason"].as_str().filter(|_| is_alive).map(printable);
@@ -186,6 +192,15 @@ impl Examination {
             break;
         }
         Ok(())
+    }
+
+    /// A renewal may keep `iat`, as slidecar's do: then `exp - iat` grows with the session's age, and says nothing of its policy.
+    fn doubt_the_age(&mut self, now: UnixMillis) {
+        let (Some(policy), Ok((_, exp, _))) = (&self.seen.policy, current(&self.jar, &self.name, now)) else { return };
+        let (ttl, life) = (policy.ttl(), self.seen.token.span);
+        if self.seen.token.how == OF_A_COOKIE && life > ttl && !close(life, ttl) && now.until(exp) <= ttl.plus(FRESH) {
+            self.seen.token = Clock { span: ttl, how: "renewed since; fits the policy".to_owned() };
+        }
     }
 
     async fn probe(
@@ -228,51 +243,64 @@ impl Examination {
 }
 
 /// Makes the operator's request, and follows it within the origin. Each answer may set cookies.
-async fn log_in(client: &Client, jar: &mut Jar, login: &Login) -> Result<Vec<Answer>, Trouble> {
+async fn log_in(client: &Client, jar: &mut Jar, login: &Login, name: Option<&str>) -> Result<Vec<Answer>, Trouble> {
     let place = client.place(&login.path).ok_or_else(|| Trouble::Usage("--login: write a path of the same host".to_owned()))?;
     let content = login.data.as_ref().map(Secret::expose);
     let kind = |content: &[u8]| {
         if content.trim_ascii_start().starts_with(b"{") { "application/json" } else { "application/x-www-form-urlencoded" }
     };
-    let ask = Ask { method: login.method.clone(), url: place.clone(), cookies: None, body: content.map(|content| (kind(content), content)) };
+    let ask =
+        Ask { method: login.method.clone(), url: place.clone(), cookies: None, body: content.map(|content| (kind(content), content)) };
     let mut answers = vec![client.send(ask).await.map_err(|why| away(&place, why))?];
     // Many logins answer with a redirect, and some set the cookie on its other side only.
     for _ in 0..5 {
         let Some(last) = answers.last() else { break };
         jar.keep(last);
-        let next = last.leads_to().filter(|next| client.is_own(next) && jar.session(None).is_err());
+        let next = last.leads_to().filter(|next| client.is_own(next) && jar.session(name).is_err());
         let Some(next) = next else { break };
         answers.push(client.send(client.get(&next, jar.field())).await.map_err(|why| away(&next, why))?);
     }
     Ok(answers)
 }
 
-/// The session's token and its text, if it is alive.
-fn current(jar: &Jar, name: &str, now: UnixMillis) -> Result<(Inspected, Secret), Trouble> {
+/// The session's token, its end and its text, if it is alive.
+fn current(jar: &Jar, name: &str, now: UnixMillis) -> Result<(Inspected, UnixSeconds, Secret), Trouble> {
     let value = jar.value(name).ok_or_else(|| Trouble::NoSession(format!("the application deleted the cookie {}", printable(name))))?;
-    let token = inspect(value.expose(), None, now).map_err(|what| Trouble::NoSession(format!("the cookie {} holds no JWT: {what}", printable(name))))?;
+    let token = inspect(value.expose(), None, now)
+        .map_err(|what| Trouble::NoSession(format!("the cookie {} holds no JWT: {what}", printable(name))))?;
     let Some(exp) = token.expires else {
-        return Err(Trouble::NoSession(format!("the token in {} has no exp: it never ends, and there is no clock to compare", printable(name))));
+        return Err(Trouble::NoSession(format!(
+            "the token in {} has no exp: it never ends, and there is no clock to compare",
+            printable(name)
+        )));
     };
     if exp.millis() <= now {
-        return Err(Trouble::NoSession(format!("the token in {} expired {} ago; give a live session", printable(name), short(now.second().since(exp)))));
+        return Err(Trouble::NoSession(format!(
+            "the token in {} expired {} ago; give a live session",
+            printable(name),
+            short(now.second().since(exp))
+        )));
     }
-    Ok((token, value.clone()))
+    Ok((token, exp, value.clone()))
 }
 
-fn describe(seen: &mut Seen, token: &Inspected, how: &str) {
+fn describe(seen: &mut Seen, token: &Inspected, now: UnixMillis) {
     seen.algorithm = token.algorithm.as_deref().map(printable);
     seen.family = token.family.id().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    if let Some((issued, expires)) = token.issued.zip(token.expires) {
-        seen.token = Clock { span: expires.since(issued), how: how.to_owned() };
-    }
+    seen.token = match (token.issued, token.expires) {
+        (Some(issued), Some(expires)) => Clock { span: expires.since(issued), how: OF_A_COOKIE.to_owned() },
+        // Without iat nobody knows what it was at first.
+        (None, Some(expires)) => Clock { span: rounded(now.until(expires)), how: "what is left; it has no iat".to_owned() },
+        (_, None) => Clock::default(),
+    };
 }
 
 /// What a Set-Cookie tells of the clocks. A login's word on them is the first, for a renewal may keep `iat`.
 fn take(seen: &mut Seen, sighting: &Sighting, asked: &str, by: &str, is_login: bool) {
     let Ok(token) = inspect(sighting.value.expose(), None, sighting.at) else { return };
     let Some(expires) = token.expires else { return };
-    let is_fresh = token.issued.is_some_and(|issued| sighting.at.second().since(issued) < FRESH && issued.since(sighting.at.second()) < FRESH);
+    let is_fresh =
+        token.issued.is_some_and(|issued| sighting.at.second().since(issued) < FRESH && issued.since(sighting.at.second()) < FRESH);
     let life = match token.issued.filter(|_| is_fresh) {
         Some(issued) => expires.since(issued),
         None => rounded(sighting.at.until(expires)),
@@ -288,7 +316,7 @@ fn take(seen: &mut Seen, sighting: &Sighting, asked: &str, by: &str, is_login: b
         || matches!(&seen.cookie, CookieClock::Browser(how) if how.contains("login"));
     if !is_known {
         seen.cookie = match sighting.life {
-            Some(life) => CookieClock::Lives(Clock { span: rounded(life), how: format!("Max-Age or Expires of {by}") }),
+            Some(life) => CookieClock::Lives(Clock { span: rounded(life), how: format!("{} of {by}'s Set-Cookie", sighting.said_by) }),
             None => CookieClock::Browser(format!("no lifetime in {by}'s Set-Cookie")),
         };
         seen.attributes = Some(sighting.attributes.clone());
@@ -304,24 +332,37 @@ fn rounded(span: Span) -> Span {
 }
 
 fn no_session(none: NoSession, login: Option<&(Login, Vec<Answer>)>, nobody: &Answer) -> Trouble {
-    let list = |names: &[String]| if names.is_empty() { "there is none at all".to_owned() } else { format!("there are: {}", names.join(", ")) };
+    let list =
+        |names: &[String]| if names.is_empty() { "there is none at all".to_owned() } else { format!("there are: {}", names.join(", ")) };
     match (none, login) {
         (NoSession::Several(names), _) => {
             Trouble::Usage(format!("several cookies hold a JWT ({}); say which is the session's: --name {}", names.join(", "), names[0]))
         }
         (NoSession::NoJwt(names), Some((login, answers))) => {
             let status = answers.first().map_or(0, |answer| answer.status.as_u16());
-            let words = format!("{} {} answered {status} and set no cookie that holds a JWT ({})", login.method, login.path, list(&names));
-            let advice = if (400..500).contains(&status) { "; are path and data what the login wants?" } else { "" };
-            Trouble::NoSession(words + advice)
+            let words = format!("{} answered {status} and set no cookie that holds a JWT ({})", login.shown(), list(&names));
+            let elsewhere = answers.last().and_then(Answer::leads_to).filter(|next| next.origin() != nobody.url.origin());
+            let advice = match elsewhere {
+                Some(next) => format!("; it leads to another origin, {}", printable(&next.origin().ascii_serialization())),
+                None if (400..500).contains(&status) => "; are path and data what the login wants?".to_owned(),
+                None => String::new(),
+            };
+            Trouble::NoSession(words + &advice)
         }
         (NoSession::NoJwt(names), None) => Trouble::NoSession(format!(
-            "no cookie holds a JWT ({}); slidecar keeps sessions that are JWTs, and so does the doctor ({} itself answers {})",
-            list(&names),
-            nobody.url,
-            nobody.status.as_u16()
+            "no cookie that was given holds a JWT ({}); of sessions that are kept on the server, no clock can be seen from outside",
+            list(&names)
         )),
     }
+}
+
+/// Without its query, which may hold a secret.
+fn shown(url: &Url) -> String {
+    printable(&url[..url::Position::AfterPath])
+}
+
+fn scripts(count: usize) -> String {
+    if count == 1 { "1 script".to_owned() } else { format!("{count} scripts") }
 }
 
 fn away(place: &Url, why: Unreachable) -> Trouble {

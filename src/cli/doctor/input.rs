@@ -44,7 +44,8 @@ impl Input {
     pub fn read(options: &Options) -> Result<Self, Trouble> {
         let url = page(&options.url)?;
         let from_input = [&options.cookie_file, &options.data_file, &options.key_file].into_iter().flatten().filter(|path| is_input(path));
-        if from_input.count() > 1 {
+        let from_input = from_input.count() + usize::from(options.cookie.as_deref() == Some("-"));
+        if from_input > 1 {
             return Err(Trouble::Usage("only one of the files can be standard input (-)".to_owned()));
         }
         let text = |path: &Path, option: &str| {
@@ -58,9 +59,7 @@ impl Input {
             (None, None) => None,
         };
         let way = match (cookies, &options.login) {
-            (Some(cookies), _) => {
-                Way::Cookies(Jar::from_text(&cookies).map_err(|remedy| Trouble::Usage(format!("the cookie {remedy}")))?)
-            }
+            (Some(cookies), _) => Way::Cookies(Jar::from_text(&cookies).map_err(|remedy| Trouble::Usage(format!("the cookie: {remedy}")))?),
             (None, Some(login)) => Way::Login(Self::login(options, login)?),
             (None, None) => {
                 return Err(Trouble::Usage(
@@ -103,8 +102,16 @@ impl Input {
             (None, None) => None,
         };
         let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes());
-        let method = method.map_err(|_| Trouble::Usage("--login: write the method first, then the path: --login POST /login".to_owned()))?;
+        let method =
+            method.map_err(|_| Trouble::Usage("--login: write the method first, then the path: --login POST /login".to_owned()))?;
         Ok(Login { method, path: path(place, "--login")?, data })
+    }
+}
+
+impl Login {
+    /// Without its query, which may hold a secret.
+    pub fn shown(&self) -> String {
+        format!("{} {}", self.method, self.path.split('?').next().unwrap_or_default())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The cookies of the examined session, and what a `Set-Cookie` says of it. Values never leave this room as text.
 
-use super::http::Answer;
+use super::client::Answer;
 use crate::session::cache::CacheFacts;
 use crate::session::keys::Secret;
 use crate::session::set_cookie::{Lifetime, SetCookie};
@@ -17,6 +17,8 @@ pub struct Sighting {
     pub value: Secret,
     /// `None`: it ends with the browser.
     pub life: Option<Span>,
+    /// The attribute that says so.
+    pub said_by: &'static str,
     pub attributes: Attributes,
     /// A shared cache may store the answer, and with it the cookie.
     pub is_shared: bool,
@@ -49,13 +51,13 @@ impl Jar {
         let text = text.get(..7).filter(|start| start.eq_ignore_ascii_case("cookie:")).map_or(text, |start| &text[start.len()..]);
         let mut jar = Self::default();
         for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or("write it as name=value, such as session=eyJhbGciOi…")?;
+            let (name, value) = pair.split_once('=').ok_or("write it as name=value, such as session=…")?;
             if pair.bytes().any(|byte| byte.is_ascii_control()) {
-                return Err("must be one line");
+                return Err("write it in one line");
             }
             jar.put(name.trim().to_owned(), Secret::new(value.trim().as_bytes().to_vec()));
         }
-        if jar.0.is_empty() { Err("is empty; write it as name=value") } else { Ok(jar) }
+        if jar.0.is_empty() { Err("there is none; write it as name=value") } else { Ok(jar) }
     }
 
     pub fn value(&self, name: &str) -> Option<&Secret> {
@@ -137,6 +139,8 @@ impl Sighting {
                 Lifetime::Browser => None,
                 Lifetime::Until(end) => Some(Span::from_millis(end.get().saturating_sub(answer.at.get()).max(0).unsigned_abs())),
             },
+            // Max-Age wins where both stand.
+            said_by: if line.attribute("max-age").is_some() { "Max-Age" } else { "Expires" },
             attributes: Attributes {
                 secure: line.attribute("secure").is_some(),
                 http_only: line.attribute("httponly").is_some(),

@@ -17,8 +17,8 @@ impl GivenKey {
     /// The error says what would be right.
     pub fn new(file: &Secret, token: &Inspected) -> Result<Self, String> {
         let named = token.algorithm.as_deref().unwrap_or("none");
-        let algorithm =
-            parse::algorithm(named).map_err(|_| format!("the token says alg={}, which no key of slidecar's has", super::jar::printable(named)))?;
+        let algorithm = parse::algorithm(named)
+            .map_err(|_| format!("the token says alg={}, which no key of slidecar's has", super::jar::printable(named)))?;
         let id = token.key_id.clone();
         let is_pem = file.expose().windows(11).any(|window| window == b"-----BEGIN ");
         if algorithm.is_hmac() {

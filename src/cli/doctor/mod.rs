@@ -1,12 +1,12 @@
 //! `slidecar doctor`: a live system's clocks, seen from outside, with or without slidecar in front.
 //!
 //! `input` reads what the operator gives, `examine` asks the system, `seen` is what came out as values. `verdict` judges them, purely,
-//! and `report` says it. `http` and `jar` are what a browser would be, `probe` finds the point of renewal, `page` and `constants`
+//! and `report` says it. `client` and `jar` are what a browser would be, `probe` finds the point of renewal, `page` and `constants`
 //! look for timers in scripts. It logs in nowhere by itself, sends the cookie to one origin alone, and prints no value of it.
 
+mod client;
 mod constants;
 mod examine;
-mod http;
 mod input;
 mod jar;
 mod key;
@@ -22,55 +22,55 @@ use crate::session::time::Span;
 use report::Report;
 use std::path::PathBuf;
 
-/// Lay the clocks of a live system side by side.
-///
-/// It needs a session: a cookie, or a login to make. Exit codes: 0 all that was seen agrees, 1 something disagrees, 64 wrong usage, 65 no
-/// session to examine, 69 not reachable.
+const EXIT_CODES: &str = "\
+Exit codes: 0 all that was seen agrees, 1 something disagrees, 64 wrong usage,
+65 no session to examine, 69 not reachable.";
+
 #[derive(clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct Options {
     /// The page that a browser opens, such as https://app.example/
     url: String,
-    /// The session's cookies, as name=value; a list of processes shows them, so rather use --cookie-file
+    /// The session's cookies, as name=value; other users see it here, so rather:
     #[arg(long, value_name = "COOKIES", conflicts_with_all = ["cookie_file", "login"])]
     cookie: Option<String>,
     /// The file that holds them; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "login")]
     cookie_file: Option<PathBuf>,
-    /// The login to make: method and path, such as --login POST /login
+    /// The login to make, such as --login POST /login
     #[arg(long, num_args = 2, value_names = ["METHOD", "PATH"])]
     login: Option<Vec<String>>,
-    /// What the login sends, a form or JSON; a list of processes shows it, so rather use --data-file
+    /// What the login sends, a form or JSON; other users see it here, so rather:
     #[arg(long, value_name = "DATA", conflicts_with = "data_file", requires = "login")]
     data: Option<String>,
     /// The file that holds it; - is standard input
     #[arg(long, value_name = "FILE", requires = "login")]
     data_file: Option<PathBuf>,
-    /// A field for every request, such as 'Authorization: Basic …'; @FILE reads them from a file, one in each line
+    /// A field for every request, name: value; @FILE reads them from a file
     #[arg(long, value_name = "FIELD")]
     header: Vec<String>,
     /// Name of the session cookie. Default: the only one that holds a JWT
     #[arg(long)]
     name: Option<String>,
-    /// A path that needs a session and changes nothing, for the question when it renews. Default: the URL's own
+    /// A path that needs a session and changes nothing. Default: the URL's own
     #[arg(long, value_name = "PATH")]
     probe: Option<String>,
-    /// The key that the application signs with (the secret, or a private key as PEM): finds the threshold with tokens of the session's
-    /// own claims and other dates; - is standard input
+    /// The key that the application signs with; finds the second of renewal
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Without the key: go on asking for so long, such as 10m, and see when it renews
+    /// Without the key: go on asking for so long and see when it renews
     #[arg(long, value_name = "DURATION", value_parser = span)]
     watch: Option<Span>,
-    /// Prefix of the policy endpoint. Default: /auth and /api/auth are tried
+    /// Prefix of the policy endpoint. Default: /auth, else /api/auth
     #[arg(long, value_name = "PATH")]
     endpoints: Option<String>,
-    /// Root certificates that the server may have besides the public ones, PEM
+    /// Root certificates besides the public ones, PEM
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// The longest wait for one answer
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = span)]
     timeout: Span,
-    /// For programs: the shape is described in docs/doctor.md
+    /// For programs; docs/doctor.md describes the shape
     #[arg(long)]
     json: bool,
 }

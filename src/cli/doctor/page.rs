@@ -1,9 +1,9 @@
 //! The page that a browser opens, and its scripts: is there a timer of its own, and does it ask for the policy?
 
+use super::client::{Answer, Client};
 use super::constants;
-use super::http::{Answer, Client, Unreachable};
 use super::seen::Timer;
-use http::HeaderValue;
+use http::{HeaderValue, header};
 use lol_html::{RewriteStrSettings, element, rewrite_str, text};
 use std::cell::RefCell;
 use url::Url;
@@ -19,14 +19,20 @@ pub struct Page {
     pub scripts: usize,
     /// Scripts of other origins, which are not fetched.
     pub foreign: usize,
+    /// Scripts that could not be read: they did not come, or in a coding that was not asked for.
+    pub unread: usize,
 }
 
 impl Page {
     /// Reads the page that came, and the scripts of the same origin that it names.
-    pub async fn read(client: &Client, answer: &Answer, cookies: Option<&HeaderValue>) -> Result<Self, Unreachable> {
+    pub async fn read(client: &Client, answer: &Answer, cookies: Option<&HeaderValue>) -> Self {
         let mut page = Self::default();
         if !answer.is("html") || !answer.status.is_success() {
-            return Ok(page);
+            return page;
+        }
+        if is_coded(answer) {
+            page.unread = 1;
+            return page;
         }
         let (places, inline) = scripts(&String::from_utf8_lossy(&answer.body));
         for script in inline {
@@ -46,12 +52,15 @@ impl Page {
                 page.asks_policy = true;
                 continue;
             }
-            let script = client.send(client.get(&place, cookies.cloned())).await?;
-            if script.status.is_success() && !script.is("html") {
-                page.take(&String::from_utf8_lossy(&script.body), place.path());
+            match client.send(client.get(&place, cookies.cloned())).await {
+                Ok(script) if script.status.is_success() && !script.is("html") && !is_coded(&script) => {
+                    page.take(&String::from_utf8_lossy(&script.body), place.path());
+                }
+                // A page without one of its scripts still tells something.
+                Ok(_) | Err(_) => page.unread += 1,
             }
         }
-        Ok(page)
+        page
     }
 
     fn take(&mut self, script: &str, file: &str) {
@@ -60,6 +69,10 @@ impl Page {
         let found = constants::find(script).into_iter();
         self.timers.extend(found.map(|constant| Timer { span: constant.span, name: constant.name, file: file.to_owned() }));
     }
+}
+
+fn is_coded(answer: &Answer) -> bool {
+    answer.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Where scripts are, and those that stand in the page itself.

@@ -1,7 +1,7 @@
 //! When does the application renew? A look at one answer tells little; with the key, the session's own token is signed anew as
 //! it would be had the login been earlier, and the application shows which of those it renews.
 
-use super::http::{Answer, Client, Unreachable};
+use super::client::{Answer, Client, Unreachable};
 use super::jar::{Jar, Sighting};
 use super::seen::{Renewal, Tried};
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
@@ -58,7 +58,9 @@ impl Probe<'_> {
     /// Halves the token's life until the second is found below which answers renew.
     pub async fn bisect(&self, jar: &Jar, original: &Original<'_>) -> Result<Found, Unreachable> {
         let mut found = Found { renewal: Renewal { tried: Tried::Probed, ..Renewal::default() }, sighting: None, note: None };
-        let life = original.life.as_secs();
+        // One that fits by chance is the session's own token, which says nothing of others.
+        let life = original.life.as_secs().saturating_sub(1);
+        let life = if Self::now(original).plus(Span::from_secs(life)) == original.exp { life.saturating_sub(1) } else { life };
         let mut dates = &DATES[..];
         match self.tell(jar, original, dates, life, &mut found).await? {
             Heard::Refused => found.renewal.tried = Tried::Refused,
@@ -108,6 +110,10 @@ impl Probe<'_> {
         Ok(found)
     }
 
+    fn now(original: &Original<'_>) -> UnixSeconds {
+        UnixMillis::new(SystemClock.now().get().saturating_add(original.ahead)).second()
+    }
+
     async fn tell(
         &self,
         jar: &Jar,
@@ -116,8 +122,7 @@ impl Probe<'_> {
         remaining: u64,
         found: &mut Found,
     ) -> Result<Heard, Unreachable> {
-        let now = UnixMillis::new(SystemClock.now().get().saturating_add(original.ahead)).second();
-        let exp = now.plus(Span::from_secs(remaining));
+        let exp = Self::now(original).plus(Span::from_secs(remaining));
         let by = exp.get().saturating_sub(original.exp.get());
         // A token that read back once is spliced again.
         let Ok(token) = moved(original.token.expose(), dates, by, original.key) else { return Ok(Heard::Refused) };
@@ -140,7 +145,14 @@ impl Probe<'_> {
     }
 
     /// Goes on asking, as a person at work would, and keeps what comes.
-    pub async fn watch(&self, jar: &mut Jar, mut exp: UnixSeconds, ahead: i64, renewal: &mut Renewal, time: Span) -> Result<Option<Sighting>, Unreachable> {
+    pub async fn watch(
+        &self,
+        jar: &mut Jar,
+        mut exp: UnixSeconds,
+        ahead: i64,
+        renewal: &mut Renewal,
+        time: Span,
+    ) -> Result<Option<Sighting>, Unreachable> {
         let pause = time.divided_by(20).clamp(WATCH.1, WATCH.0);
         eprintln!("slidecar: asking every {pause} for {time}; what is seen is told then");
         let watch = Stopwatch::start();

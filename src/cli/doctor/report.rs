@@ -1,7 +1,9 @@
 //! What people read, at 80 columns, and what programs read (`docs/doctor.md` describes it).
 
-use super::seen::{CookieClock, Seen, Threshold, Tried};
-use super::verdict::{End, Finding, Grade, Part, Setting, ends, findings, is_healthy, server_end, settings, short, slides};
+use super::seen::{CookieClock, Policy, Seen, Threshold, Tried};
+use super::verdict::{
+    End, Finding, Grade, Part, Setting, close, ends, findings, is_healthy, is_ignored, server_end, settings, short, slides,
+};
 use crate::cli::timeline::Axis;
 use crate::session::time::Span;
 use serde_json::{Value, json};
@@ -51,7 +53,7 @@ impl<'a> Report<'a> {
             };
             out.push('\n');
             wrap(&mut out, "   ", &format!("{}. {label}: {}", number + 1, finding.what));
-            wrap(&mut out, "   ", &format!("   -> {}", finding.remedy));
+            wrap(&mut out, "      ", &format!("   -> {}", finding.remedy));
         }
         let notes: Vec<_> = self.findings.iter().filter(|finding| finding.grade == Grade::Note).collect();
         if !notes.is_empty() {
@@ -68,9 +70,13 @@ impl<'a> Report<'a> {
     fn table(&self) -> String {
         let seen = self.seen;
         let mut out = String::new();
+        // With nothing to compare it with, a token agrees with nobody.
+        let is_alone = self.ends.len() == 1 && seen.policy.is_none();
         let mut row = |part: Part, value: String, how: String, is_known: bool| {
             let verdict = match (self.disagrees(part), is_known) {
+                (false, true) if is_alone => "alone",
                 (true, _) => "DISAGREES",
+                (false, true) if part == Part::Policy => "published",
                 (false, true) => "agrees",
                 (false, false) => "not seen",
             };
@@ -94,7 +100,10 @@ impl<'a> Report<'a> {
         };
         let requests = seen.renewal.requests;
         let how = match seen.renewal.tried {
-            Tried::Looked => "one look".to_owned(),
+            Tried::Looked => match seen.policy.as_ref().and_then(Policy::threshold) {
+                Some(threshold) => format!("one look; published: last {}", short(threshold)),
+                None => "one look".to_owned(),
+            },
             Tried::Watched => format!("watched, {requests} requests"),
             Tried::Probed => format!("tried with {requests} tokens"),
             Tried::Refused => "re-signed tokens are refused".to_owned(),
@@ -131,7 +140,9 @@ impl<'a> Report<'a> {
         let zero = Span::ZERO;
         row(Part::Token, axis.bar(zero, seen.token.span, '='), &short(seen.token.span));
         if let CookieClock::Lives(cookie) = &seen.cookie {
-            row(Part::Cookie, axis.bar(zero, cookie.span, '='), &short(cookie.span));
+            // The second that passes between the two is no column.
+            let until = if close(cookie.span, seen.token.span) { seen.token.span } else { cookie.span };
+            row(Part::Cookie, axis.bar(zero, until, '='), &short(cookie.span));
         }
         let opens = match seen.threshold() {
             Threshold::Is(threshold) => Some(seen.token.span.minus(threshold)),
@@ -172,9 +183,10 @@ impl<'a> Report<'a> {
             _ if self.is_healthy() => String::new(),
             rest => format!(" Mend that alone and the next one ends it: {}.", rest.join(", ")),
         };
-        let idle = seen.timer().filter(|timer| *timer < end).map_or_else(String::new, |timer| {
-            format!(" Whoever is away is out after {}, by the browser timer.", short(timer))
-        });
+        let idle = seen
+            .timer()
+            .filter(|timer| *timer < end)
+            .map_or_else(String::new, |timer| format!(" Whoever is away is out after {}, by the browser timer.", short(timer)));
         match (slides(seen), seen.threshold()) {
             (Some(true), Threshold::Is(threshold)) => format!(
                 "Whoever is at work stays in. Whoever is away for less than {} is still in, and after {} is out.{idle}",
@@ -182,8 +194,12 @@ impl<'a> Report<'a> {
                 short(end)
             ),
             (Some(true), _) => format!("Whoever is at work stays in; whoever is away is out after {}.{idle}", short(end)),
-            (Some(false), _) => format!("Whoever is at work is out after {} all the same, by the {}.{next}{idle}", short(end), part_name(part)),
-            (None, _) => format!("Unless something renews it, the session ends after {}, by the {}.{next}{idle}", short(end), part_name(part)),
+            (Some(false), _) => {
+                format!("Whoever is at work is out after {} all the same, by the {}.{next}{idle}", short(end), part_name(part))
+            }
+            (None, _) => {
+                format!("Unless something renews it, the session ends after {}, by the {}.{next}{idle}", short(end), part_name(part))
+            }
         }
     }
 
@@ -202,7 +218,9 @@ impl<'a> Report<'a> {
             1 => "1 clock disagrees.".to_owned(),
             count => format!("{count} clocks disagree."),
         };
-        let how = if self.seen.has_slidecar {
+        let how = if is_ignored(self.seen) {
+            "slidecar is there, but what it publishes does not happen:"
+        } else if self.seen.has_slidecar {
             "These settings of slidecar make them one:"
         } else {
             "With slidecar in front and these settings, the token's exp is the only one:"
@@ -210,13 +228,20 @@ impl<'a> Report<'a> {
         wrap(&mut out, "", &format!("{words} {how}"));
         out.push('\n');
         for setting in &self.settings {
-            let line = format!("    {:<42} # {}", format!("{}={}", setting.name, setting.value), setting.why);
+            let line = format!("    {:<34} # {}", format!("{}={}", setting.name, setting.value), setting.why);
             let _ = writeln!(out, "{line}");
         }
-        let secret = if self.seen.algorithm.as_deref().is_some_and(|name| name.starts_with("HS")) { "JWT_SECRET_FILE" } else { "JWT_PRIVATE_KEY_FILE" };
-        let _ = writeln!(out, "    {:<42} # the key that the application signs with", format!("{secret}=/run/secrets/jwt"));
+        let secret = if self.seen.algorithm.as_deref().is_some_and(|name| name.starts_with("HS")) {
+            "JWT_SECRET_FILE"
+        } else {
+            "JWT_PRIVATE_KEY_FILE"
+        };
+        if !is_ignored(self.seen) {
+            let _ = writeln!(out, "    {:<34} # the application's signing key", format!("{secret}=/run/secrets/jwt"));
+        }
         out.push('\n');
-        wrap(&mut out, "", "Then run slidecar doctor against slidecar's port. (SLIDECAR_MODE=observe changes nothing yet and logs what would change.)");
+        let observe = if self.seen.has_slidecar { "" } else { " (SLIDECAR_MODE=observe changes nothing yet and logs what it would do.)" };
+        wrap(&mut out, "", &format!("Then run slidecar doctor again, against slidecar's address.{observe}"));
         out
     }
 

@@ -112,7 +112,8 @@ impl Renewal {
     /// `life` is the token's.
     pub fn threshold(&self, life: Span) -> Threshold {
         match (self.renewed_at, self.kept_at) {
-            (Some(renewed), _) if renewed.plus(Span::from_secs(2)) >= life => Threshold::Always,
+            // A few seconds pass before the first question.
+            (Some(renewed), _) if renewed.plus(Span::from_secs(5)) >= life => Threshold::Always,
             (Some(renewed), Some(kept)) if kept.minus(renewed) <= Span::from_secs(1) => Threshold::Is(rounder(renewed, kept)),
             (None, Some(_)) if self.tried == Tried::Probed => Threshold::Never,
             (renewed, kept) => Threshold::Between(renewed, kept),

@@ -109,6 +109,9 @@ pub fn slides(seen: &Seen) -> Option<bool> {
 pub fn settings(seen: &Seen) -> Vec<Setting> {
     let set = |name, value: String, why: &str| Setting { name, value, why: why.to_owned() };
     let (ttl, buffer, why) = suggested_ttl(seen);
+    if is_ignored(seen) {
+        return vec![set("SLIDECAR_MODE", "enforce".to_owned(), "if it was observe")];
+    }
     let mut all = vec![set("SESSION_COOKIE_NAME", seen.cookie_name.clone(), "the application's own")];
     if let Some(algorithm) = seen.algorithm.as_deref().filter(|algorithm| *algorithm != "HS256") {
         all.push(set("JWT_ALGORITHM", algorithm.to_owned(), "the application's own"));
@@ -117,6 +120,11 @@ pub fn settings(seen: &Seen) -> Vec<Setting> {
     all.push(set("SESSION_REFRESH_THRESHOLD", ttl.divided_by(2).to_string(), "who is away for less is still in"));
     all.push(set("SESSION_TIMEOUT_BUFFER", buffer.to_string(), "grace of the browser's timer"));
     all
+}
+
+/// slidecar is there and publishes clocks that do not happen.
+pub fn is_ignored(seen: &Seen) -> bool {
+    seen.has_slidecar && seen.policy.as_ref().is_some_and(|policy| !close(policy.ttl(), seen.token.span))
 }
 
 /// TTL and buffer. slidecar changes no script, so a timer that asks nobody has to be met where it is.
@@ -143,7 +151,7 @@ fn token(seen: &Seen) -> Option<Finding> {
     if let Some(policy) = seen.policy.as_ref().filter(|policy| !close(policy.ttl(), token)) {
         let what = format!("The token lives {}, but {} promises {}.", short(token), policy.path, short(policy.ttl()));
         let remedy = if seen.has_slidecar {
-            "slidecar is in front, but does not hold it to the policy: is SLIDECAR_MODE=observe, or is its key not the application's?"
+            "SLIDECAR_MODE=enforce: slidecar is in front, but only observes. Or its key is not the application's (its log says so)."
         } else {
             ttl
         };
@@ -209,8 +217,7 @@ fn renewal(seen: &Seen) -> Option<Finding> {
         && let (Some(heartbeat), Some(threshold)) = (policy.heartbeat(), policy.threshold())
         && heartbeat >= threshold
     {
-        let what =
-            format!("A heartbeat every {} can miss the window of renewal, which is {} long.", short(heartbeat), short(threshold));
+        let what = format!("A heartbeat every {} can miss the window of renewal, which is {} long.", short(heartbeat), short(threshold));
         return Some(clock(Part::Renewal, what, "SESSION_HEARTBEAT_INTERVAL: at most half of SESSION_REFRESH_THRESHOLD."));
     }
     let opens = |threshold: Span| short(token.minus(threshold));
@@ -263,7 +270,9 @@ fn timer(seen: &Seen) -> Option<Finding> {
         return None;
     }
     let mut what = match (published, own.span < token) {
-        (Some(published), _) => format!("The page gives up after {}, but the policy says {}, and the page does not ask.", short(own.span), short(published)),
+        (Some(published), _) => {
+            format!("The page gives up after {}, but the policy says {}, and the page does not ask.", short(own.span), short(published))
+        }
         (None, true) => format!("The page gives up after {}, although the token goes on to {}.", short(own.span), short(token)),
         (None, false) => format!("The page believes in a session for {}, but the token ends after {}.", short(own.span), short(token)),
     };
@@ -273,7 +282,7 @@ fn timer(seen: &Seen) -> Option<Finding> {
     let remedy = if seen.asks_policy {
         "GET /auth/session-policy: the page asks for it already and holds this number because nobody answers. slidecar does."
     } else {
-        "GET /auth/session-policy: let the page ask instead of knowing (SESSION_CLIENT=inject brings a client that does). Or leave the page and choose JWT_EXPIRES_IN and SESSION_TIMEOUT_BUFFER so that they add up to its number."
+        "GET /auth/session-policy: let the script ask there instead of knowing. Or leave it as it is, and choose JWT_EXPIRES_IN and SESSION_TIMEOUT_BUFFER so that they add up to its number."
     };
     Some(clock(Part::Timer, what, remedy))
 }
@@ -291,17 +300,25 @@ fn dangers(seen: &Seen) -> Vec<Finding> {
     for (asked, control) in &seen.shared {
         let control = control.as_ref().map_or("no Cache-Control".to_owned(), |control| format!("Cache-Control: {control}"));
         danger(
-            format!("The answer to {asked} sets the session cookie and may be stored by a shared cache ({control}): others would get this session."),
+            format!(
+                "The answer to {asked} sets the session cookie and may be stored by a shared cache ({control}): others would get this session."
+            ),
             "none to set: slidecar sends such answers with Cache-Control: no-store, private.",
         );
     }
     let Some(cookie) = &seen.attributes else { return all };
     let name = &seen.cookie_name;
     if seen.is_https && !cookie.secure {
-        danger("The cookie has no Secure: the browser sends it over plain http too.".to_owned(), "the application's; slidecar keeps its attributes.");
+        danger(
+            "The cookie has no Secure: the browser sends it over plain http too.".to_owned(),
+            "the application's; slidecar keeps its attributes.",
+        );
     }
     if !cookie.http_only {
-        danger("The cookie has no HttpOnly: every script of the page can read it.".to_owned(), "the application's; slidecar keeps its attributes.");
+        danger(
+            "The cookie has no HttpOnly: every script of the page can read it.".to_owned(),
+            "the application's; slidecar keeps its attributes.",
+        );
     }
     if cookie.same_site.as_deref().is_some_and(|value| value.eq_ignore_ascii_case("none")) && !cookie.secure {
         danger("SameSite=None without Secure: browsers refuse the cookie.".to_owned(), "the application's; slidecar keeps its attributes.");
@@ -331,7 +348,8 @@ fn notes(seen: &Seen) -> Vec<String> {
             }
         }
         (None, CookieClock::Unseen) => {
-            notes.push("No answer set the cookie, so its lifetime and attributes are unknown: --login or --key-file shows them.".to_owned());
+            notes
+                .push("No answer set the cookie, so its lifetime and attributes are unknown: --login or --key-file shows them.".to_owned());
         }
         (None, _) => {}
     }
@@ -344,8 +362,16 @@ fn notes(seen: &Seen) -> Vec<String> {
     if let Some(words) = unsure(&seen.renewal, seen) {
         notes.push(words);
     }
-    if seen.own_timer().is_some_and(|timer| timer.name.is_none()) {
-        notes.push("The browser timer is a guess: a number near a logout in a script that was only read.".to_owned());
+    if let Some(timer) = seen.own_timer() {
+        notes.push(match &timer.name {
+            Some(name) => format!("The browser timer is likely, not certain: {name} in {}, which was read and not run.", timer.file),
+            None => format!("The browser timer is a guess: a number near a logout in {}, which was read and not run.", timer.file),
+        });
+        let others: Vec<_> = seen.timers.iter().filter(|other| other.span != timer.span).collect();
+        let others: Vec<_> = others.iter().map(|other| format!("{} in {}", short(other.span), other.file)).collect();
+        if !others.is_empty() {
+            notes.push(format!("Other numbers that may be timers: {}.", others.join(", ")));
+        }
     }
     notes.extend(seen.notes.iter().cloned());
     notes
@@ -361,7 +387,11 @@ fn unsure(renewal: &Renewal, seen: &Seen) -> Option<String> {
         (None, None) if renewal.tried == Tried::Refused => return None,
         (None, None) => "When it renews was not seen.".to_owned(),
     };
-    let advice = if renewal.tried == Tried::Probed { "" } else { " --key-file finds the second, --watch waits for it." };
+    let advice = match (renewal.tried, kept) {
+        (Tried::Probed, _) => "",
+        (_, Some(kept)) if kept > Span::from_secs(7200) => " --key-file finds the threshold to the second.",
+        _ => " --key-file finds the threshold to the second, --watch waits for a renewal.",
+    };
     Some(seen_so_far + advice)
 }
 
@@ -373,7 +403,7 @@ fn exact(seen: &Seen) -> Option<Span> {
 }
 
 /// One clock, read twice: a few seconds pass between a token and its cookie, and some round to minutes.
-fn close(one: Span, other: Span) -> bool {
+pub fn close(one: Span, other: Span) -> bool {
     let tolerance = one.max(other).divided_by(50).clamp(Span::from_secs(2), Span::from_secs(60));
     one.max(other).minus(one.min(other)) <= tolerance
 }
@@ -393,5 +423,145 @@ pub fn short(span: Span) -> String {
         return if span.as_millis() < 1000 { span.to_string() } else { plain.to_string() };
     }
     let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-    parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
+    parts.iter().filter(|(count, _)| *count > 0).take(3).map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::seen::{Clock, Timer};
+    use super::*;
+
+    const M: u64 = 60;
+    const H: u64 = 3600;
+    const D: u64 = 86_400;
+
+    fn s(seconds: u64) -> Span {
+        Span::from_secs(seconds)
+    }
+
+    /// Token, cookie (0: none was seen), threshold (0: never) and timer (0: none), in seconds, the threshold found by probes.
+    fn seen(token: u64, cookie: u64, threshold: u64, timer: u64) -> Seen {
+        let how = String::new;
+        Seen {
+            token: Clock { span: s(token), how: how() },
+            cookie: if cookie == 0 { CookieClock::Unseen } else { CookieClock::Lives(Clock { span: s(cookie), how: how() }) },
+            renewal: Renewal {
+                renewed_at: (threshold > 0).then(|| s(threshold)),
+                kept_at: (threshold < token).then(|| s(threshold + 1)),
+                tried: Tried::Probed,
+                requests: 20,
+            },
+            timers: if timer == 0 { vec![] } else { vec![Timer { span: s(timer), name: Some("timer".to_owned()), file: how() }] },
+            ..Seen::default()
+        }
+    }
+
+    fn published(mut seen: Seen, ttl: u64, threshold: u64, timeout: u64) -> Seen {
+        seen.policy = Some(Policy {
+            path: "/auth/session-policy".to_owned(),
+            access_token_ttl_ms: ttl * 1000,
+            heartbeat_interval_ms: Some(600_000),
+            session_timeout_ms: Some(timeout * 1000),
+            refresh_threshold_ms: Some(threshold * 1000),
+        });
+        seen
+    }
+
+    fn disagreeing(seen: &Seen) -> Vec<Part> {
+        findings(seen).iter().filter(|finding| finding.grade == Grade::Clock).map(|finding| finding.part).collect()
+    }
+
+    #[test]
+    fn c_the_clocks_that_disagree_are_named_and_no_others() {
+        use Part::{Cookie, Renewal, Timer, Token};
+        let table: [(&str, Seen, &[Part]); 19] = [
+            ("the story", seen(7 * D, H, 5 * M, 65 * M), &[Token, Cookie, Renewal, Timer]),
+            ("healed", published(seen(2 * H, 2 * H - 1, H, 0), 2 * H, H, 125 * M), &[]),
+            ("healed, with the page's own number", published(seen(H, H, 30 * M, 65 * M), H, 30 * M, 65 * M), &[]),
+            ("healed without slidecar", seen(2 * H, 2 * H, H, 125 * M), &[]),
+            ("the token mended alone", seen(2 * H, H, 5 * M, 65 * M), &[Token, Cookie, Renewal, Timer]),
+            ("token and cookie mended", seen(2 * H, 2 * H, 5 * M, 65 * M), &[Renewal, Timer]),
+            ("the timer alone is left", seen(2 * H, 2 * H, H, 65 * M), &[Timer]),
+            ("the cookie alone is left", seen(2 * H, H, 90 * M, 125 * M), &[Cookie]),
+            ("a cookie that outlives its token", seen(2 * H, 7 * D, H, 125 * M), &[Cookie]),
+            ("a cookie of a few seconds less", seen(2 * H, 2 * H - 45, H, 0), &[]),
+            ("two clocks, and nobody knows which is meant", seen(2 * H, H, 90 * M, 0), &[Token, Cookie]),
+            ("nothing renews", seen(2 * H, 2 * H, 0, 0), &[Renewal]),
+            ("each answer renews", seen(2 * H, 2 * H, 2 * H, 0), &[]),
+            ("a page that believes too long", seen(2 * H, 2 * H, H, 8 * H), &[Timer]),
+            ("a token alone", seen(7 * D, 0, 3 * D, 0), &[]),
+            ("the policy says something else", published(seen(7 * D, 7 * D, H, 0), 2 * H, H, 125 * M), &[Token, Renewal]),
+            ("the threshold that is published is another", published(seen(2 * H, 2 * H, 5 * M, 0), 2 * H, H, 125 * M), &[Renewal]),
+            ("heartbeats miss the window", published(seen(2 * H, 2 * H, 10 * M, 0), 2 * H, 10 * M, 125 * M), &[Renewal]),
+            ("browsers are told to give up early", published(seen(2 * H, 2 * H, H, 0), 2 * H, H, 65 * M), &[Timer]),
+        ];
+        for (what, seen, expected) in table {
+            assert_eq!(disagreeing(&seen), expected, "{what}");
+            assert_eq!(is_healthy(&findings(&seen)), expected.is_empty(), "{what}");
+        }
+    }
+
+    #[test]
+    fn c_a_number_that_a_page_falls_back_on_counts_where_nobody_answers_alone() {
+        let mut asking = seen(2 * H, 2 * H, H, 65 * M);
+        asking.asks_policy = true;
+        assert_eq!(disagreeing(&asking), [Part::Timer]);
+        assert_eq!(disagreeing(&published(asking, 2 * H, H, 125 * M)), []);
+    }
+
+    #[test]
+    fn c_a_guess_is_no_witness_against_the_token() {
+        let mut guessed = seen(7 * D, 0, 3 * D, 65 * M);
+        guessed.timers[0].name = None;
+        assert_eq!(disagreeing(&guessed), [Part::Timer]);
+    }
+
+    #[test]
+    fn c_what_was_not_seen_is_not_judged() {
+        let looked = |kept: u64| {
+            let mut seen = seen(7 * D, H, 0, 0);
+            seen.renewal = Renewal { kept_at: Some(s(kept)), ..Renewal::default() };
+            (slides(&seen), disagreeing(&seen).contains(&Part::Renewal))
+        };
+        assert_eq!(looked(7 * D), (None, false), "a fresh token need not be renewed");
+        assert_eq!(looked(7 * D - 2 * H), (Some(false), true), "the cookie would be gone by now");
+    }
+
+    #[test]
+    fn c_what_ends_the_session_is_told_in_its_order() {
+        let order = |seen: &Seen| ends(seen).iter().map(|end| (end.part, end.after_ms / 1000)).collect::<Vec<_>>();
+        assert_eq!(order(&seen(7 * D, H, 5 * M, 65 * M)), [(Part::Cookie, H), (Part::Timer, 65 * M), (Part::Token, 7 * D)]);
+        assert_eq!(order(&seen(2 * H, 2 * H - 1, H, 0)), [(Part::Token, 2 * H), (Part::Cookie, 2 * H - 1)]);
+    }
+
+    #[test]
+    fn c_the_settings_meet_a_page_that_asks_nobody() {
+        let value = |seen: &Seen, name: &str| settings(seen).into_iter().find(|setting| setting.name == name).map(|setting| setting.value);
+        let story = seen(7 * D, H, 5 * M, 65 * M);
+        let five = ["JWT_EXPIRES_IN", "SESSION_REFRESH_THRESHOLD", "SESSION_TIMEOUT_BUFFER"].map(|name| value(&story, name).unwrap());
+        assert_eq!(five, ["1h", "30m", "5m"]);
+        let mut asking = story;
+        asking.asks_policy = true;
+        assert_eq!(value(&asking, "JWT_EXPIRES_IN").as_deref(), Some("2h"));
+        asking.algorithm = Some("ES256".to_owned());
+        assert_eq!(value(&asking, "JWT_ALGORITHM").as_deref(), Some("ES256"));
+    }
+
+    #[test]
+    fn c_spans_are_told_as_people_say_them() {
+        let table = [
+            (7 * D, "7d"),
+            (65 * M, "65m"),
+            (125 * M, "125m"),
+            (7 * D - 5 * M, "6d 23h 55m"),
+            (7199, "2h"),
+            (90, "90s"),
+            (3_605, "1h 5s"),
+            (12_345, "3h 25m 45s"),
+            (59, "59s"),
+        ];
+        for (seconds, words) in table {
+            assert_eq!(short(s(seconds)), words);
+        }
+    }
 }

@@ -79,10 +79,6 @@ impl Client {
         Ok(Self { url, tls, fields, patience })
     }
 
-    pub const fn url(&self) -> &Url {
-        &self.url
-    }
-
     /// A place of the same origin. The path is the operator's, or one that a page of this origin names.
     pub fn place(&self, path: &str) -> Option<Url> {
         self.url.join(path).ok().filter(|url| self.is_own(url))
@@ -104,17 +100,21 @@ impl Client {
         }
         match tokio::time::timeout(self.patience.to_std(), self.exchange(ask)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Unreachable(causes(&*error))),
+            Ok(Err(error)) => {
+                let causes = causes(&*error);
+                let hint = match () {
+                    () if causes.contains("invalid peer certificate") => "; --ca FILE names a root certificate of your own",
+                    () if causes.contains("InvalidContentType") => "; does it speak https?",
+                    () => "",
+                };
+                Err(Unreachable(causes + hint))
+            }
             Err(_) => Err(Unreachable(format!("no whole answer within {}; --timeout waits longer", self.patience))),
         }
     }
 
     /// Where an answer leads, as long as that is this origin; the cookies of the way are the caller's to keep.
-    pub async fn follow(
-        &self,
-        mut answer: Answer,
-        mut keep: impl FnMut(&Answer) -> Option<HeaderValue>,
-    ) -> Result<Answer, Unreachable> {
+    pub async fn follow(&self, mut answer: Answer, mut keep: impl FnMut(&Answer) -> Option<HeaderValue>) -> Result<Answer, Unreachable> {
         for _ in 0..MOST_REDIRECTS {
             let cookies = keep(&answer);
             let Some(next) = answer.leads_to().filter(|next| self.is_own(next)) else { return Ok(answer) };

@@ -452,6 +452,29 @@ async fn c_doctor_probes_by_the_clock_of_the_server() {
     assert!(seen.len() > 10 && seen.iter().all(|(exp, iat, nbf)| exp - iat == LIFE && iat == nbf), "{seen:?}");
 }
 
+/// Even without the key, and although the login's second is the renewal's. The renewed cookie has a clock of its own here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c_doctor_sees_that_each_answer_renews() {
+    let desk = Desk::new();
+    let backend = Backend::start(|request| {
+        let age = if request.starts_with("POST") { 7200 } else { 1200 };
+        let cookie = format!("session={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}", session(7200));
+        if request.starts_with("POST") || carried(request).is_some() {
+            return Reply::with("200 OK", &[("Set-Cookie", &cookie)], "");
+        }
+        Reply::with("401 Unauthorized", &[], "")
+    })
+    .await;
+    let said = desk.examine(&format!("http://{}/", backend.address), &["--json"]);
+    assert_eq!(
+        (said.disagreeing(), &said.json()["clocks"]["renewal"]["kind"]),
+        (vec!["cookie".to_owned()], &json!("always")),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("a renewal's lives 20m"), "{}", said.out);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c_doctor_watches_until_an_answer_renews() {
     let desk = Desk::new();

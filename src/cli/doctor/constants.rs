@@ -104,7 +104,7 @@ fn meaning(script: &str, start: usize, end: usize, value: f64) -> Option<Constan
     let ends_a_session = |word: &str| is_one_of(word, &["logout", "signout", "sessionexpired", "sessiontimeout", "autologout"]);
     let is_delay = before.trim_end().ends_with(',') && script[end..].trim_start().starts_with(')') && before.contains("setTimeout");
     let is_compared = before.trim_end().ends_with(['>', '<']) || before.trim_end().ends_with(">=");
-    let is_alone = words(around).any(|word| ends_a_session(word)) && (is_delay || is_compared);
+    let is_alone = words(around).any(ends_a_session) && (is_delay || is_compared);
     is_alone.then(|| span(value).map(|span| Constant { span, name: None })).flatten()
 }
 

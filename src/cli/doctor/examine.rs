@@ -14,11 +14,13 @@ use crate::session::keys::Secret;
 use crate::session::time::{Span, UnixMillis, UnixSeconds};
 use http::StatusCode;
 use serde_json::Value;
+use std::time::Duration;
 use url::Url;
 
 /// A token that began within this of its login was signed by it.
 const FRESH: Span = Span::from_secs(60);
 const OF_A_COOKIE: &str = "exp - iat of the cookie's token";
+const ANOTHER_SECOND: Duration = Duration::from_millis(1100);
 /// What a server's clock may be off before it is worth a word: a minute of a token's life.
 const WORTH_A_WORD: i64 = 30_000;
 
@@ -96,7 +98,12 @@ pub async fn examine(input: Input) -> Result<Seen, Trouble> {
 impl Examination {
     /// Asks the place once, with the session: is it accepted, and renewed?
     async fn look(&mut self, place: &Url, nobody: &Answer, exp: UnixSeconds) -> Result<StatusCode, Trouble> {
-        let answer = self.ask(place).await?;
+        let mut answer = self.ask(place).await?;
+        // A token of the same second has the same end, signed anew or not: the next second tells.
+        if Sighting::of(&answer, &self.name).is_some() && renewal_in(&answer, &self.name, exp).is_none() {
+            tokio::time::sleep(ANOTHER_SECOND).await;
+            answer = self.ask(place).await?;
+        }
         let (with, without) = (answer.status, nobody.status);
         let turned_away = |status: StatusCode| status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
         let elsewhere = answer.leads_to();
@@ -314,7 +321,9 @@ fn take(seen: &mut Seen, sighting: &Sighting, asked: &str, by: &str, is_login: b
     }
     let is_known = matches!(&seen.cookie, CookieClock::Lives(clock) if clock.how.contains("login"))
         || matches!(&seen.cookie, CookieClock::Browser(how) if how.contains("login"));
-    if !is_known {
+    if is_known {
+        seen.renewed_cookie = seen.renewed_cookie.or(sighting.life.map(rounded).filter(|renewed| !close(*renewed, life)));
+    } else {
         seen.cookie = match sighting.life {
             Some(life) => CookieClock::Lives(Clock { span: rounded(life), how: format!("{} of {by}'s Set-Cookie", sighting.said_by) }),
             None => CookieClock::Browser(format!("no lifetime in {by}'s Set-Cookie")),

@@ -98,7 +98,7 @@ impl Input {
         let [method, place] = login else { return Err(Trouble::Usage("--login: write a method and a path".to_owned())) };
         let data = match (&options.data, &options.data_file) {
             (Some(data), _) => Some(Secret::new(data.clone().into_bytes())),
-            (None, Some(path)) => Some(Secret::new(trimmed(&*file(path, "--data-file")?))),
+            (None, Some(path)) => Some(Secret::new(trimmed(&file(path, "--data-file")?))),
             (None, None) => None,
         };
         let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes());

@@ -121,7 +121,7 @@ impl<'a> Report<'a> {
         match &seen.policy {
             Some(policy) => row(Part::Policy, short(policy.ttl()), format!("GET {}", policy.path), true),
             None => {
-                let _ = writeln!(out, "  {:<14} {:>15}  {}", part_name(Part::Policy), "-", "none is published");
+                let _ = writeln!(out, "  {:<14} {:>15}  none is published", part_name(Part::Policy), "-");
             }
         }
         out
@@ -190,7 +190,7 @@ impl<'a> Report<'a> {
         match (slides(seen), seen.threshold()) {
             (Some(true), Threshold::Is(threshold)) => format!(
                 "Whoever is at work stays in. Whoever is away for less than {} is still in, and after {} is out.{idle}",
-                short(threshold.min(end)),
+                short(end.minus(seen.token.span.minus(threshold))),
                 short(end)
             ),
             (Some(true), _) => format!("Whoever is at work stays in; whoever is away is out after {}.{idle}", short(end)),

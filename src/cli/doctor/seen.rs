@@ -30,6 +30,8 @@ pub struct Seen {
     pub unknown_to_slidecar: Option<String>,
     /// How long tokens live that a renewal signs, where that was seen.
     pub renewed_life: Option<Span>,
+    /// How long a renewal lets the cookie live, where that is not its token's life.
+    pub renewed_cookie: Option<Span>,
     /// What else is worth knowing.
     pub notes: Vec<String>,
 }

@@ -183,18 +183,22 @@ fn other_ends(seen: &Seen) -> Vec<(&'static str, Span)> {
     others
 }
 
+const COOKIE_REMEDY: &str = "none to set: slidecar writes Max-Age from the token's exp, on logins and renewals.";
+
 fn cookie(seen: &Seen) -> Option<Finding> {
     let CookieClock::Lives(cookie) = &seen.cookie else { return None };
     let (cookie, token) = (cookie.span, seen.token.span);
     if close(cookie, token) {
-        return None;
+        let renewed = seen.renewed_cookie?;
+        let what = format!("A login's cookie lives as long as its token, but a renewal's lives {}.", short(renewed));
+        return Some(clock(Part::Cookie, what, COOKIE_REMEDY));
     }
     let what = if cookie < token {
         format!("The browser drops the cookie after {}, whatever the token says: that is the end of the session.", short(cookie))
     } else {
         format!("The browser keeps the cookie for {}, but after {} the token in it is dead.", short(cookie), short(token))
     };
-    Some(clock(Part::Cookie, what, "none to set: slidecar writes Max-Age from the token's exp, on logins and renewals."))
+    Some(clock(Part::Cookie, what, COOKIE_REMEDY))
 }
 
 fn renewal(seen: &Seen) -> Option<Finding> {
@@ -339,6 +343,9 @@ fn notes(seen: &Seen) -> Vec<String> {
         (Some(cookie), _) => {
             if !seen.is_https && !cookie.secure {
                 notes.push("The cookie has no Secure. Over http it cannot have; behind TLS it must.".to_owned());
+            }
+            if !seen.is_https && cookie.secure {
+                notes.push("The cookie has Secure, but this page came over http: browsers take it there on localhost only.".to_owned());
             }
             if cookie.same_site.is_none() {
                 notes.push("The cookie has no SameSite; browsers take Lax, some older ones None.".to_owned());
@@ -507,6 +514,13 @@ mod tests {
         asking.asks_policy = true;
         assert_eq!(disagreeing(&asking), [Part::Timer]);
         assert_eq!(disagreeing(&published(asking, 2 * H, H, 125 * M)), []);
+    }
+
+    #[test]
+    fn c_a_renewal_has_to_follow_its_token_too() {
+        let mut renewed = seen(2 * H, 2 * H, H, 125 * M);
+        renewed.renewed_cookie = Some(s(H));
+        assert_eq!(disagreeing(&renewed), [Part::Cookie]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ enum Command {
     /// End a session, or all sessions of somebody so far, on a running slidecar
     Revoke(cli::revoke::Options),
     /// Lay the clocks of a live system side by side, with or without slidecar, and name each that disagrees
-    Doctor(cli::doctor::Options),
+    Doctor(Box<cli::doctor::Options>),
     /// Run a sick legacy application beside the same one healed, with short clocks
     Demo(cli::demo::Options),
 }

@@ -16,6 +16,8 @@ const PASSWORD: &str = "lovelace";
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 const HOUR: u64 = 3_600_000;
 
+type Settings = &'static [(&'static str, &'static str)];
+
 /// What an operator has at hand.
 struct Desk {
     folder: TempDir,
@@ -191,7 +193,7 @@ fn c_doctor_finds_one_clock_behind_slidecar() {
     let desk = Desk::new();
     let key = desk.path("key");
     // A script that asks follows any policy; one that knows 65 minutes is met there.
-    let healed: [(&str, &[(&str, &str)], u64); 2] = [
+    let healed: [(&str, Settings, u64); 2] = [
         ("session-by-policy.js", &[("JWT_EXPIRES_IN", "2h"), ("SESSION_REFRESH_THRESHOLD", "1h")], 2 * HOUR),
         ("session.js", &[("JWT_EXPIRES_IN", "1h"), ("SESSION_REFRESH_THRESHOLD", "30m"), ("SESSION_TIMEOUT_BUFFER", "5m")], HOUR),
     ];

@@ -19,6 +19,8 @@ use url::Url;
 
 /// A token that began within this of its login was signed by it.
 const FRESH: Span = Span::from_secs(60);
+/// One that began within this of a renewal began with it.
+const AT_ONCE: Span = Span::from_secs(2);
 const OF_A_COOKIE: &str = "exp - iat of the cookie's token";
 const ANOTHER_SECOND: Duration = Duration::from_millis(1100);
 /// What a server's clock may be off before it is worth a word: a minute of a token's life.
@@ -306,8 +308,10 @@ fn describe(seen: &mut Seen, token: &Inspected, now: UnixMillis) {
 fn take(seen: &mut Seen, sighting: &Sighting, asked: &str, by: &str, is_login: bool) {
     let Ok(token) = inspect(sighting.value.expose(), None, sighting.at) else { return };
     let Some(expires) = token.expires else { return };
-    let is_fresh =
-        token.issued.is_some_and(|issued| sighting.at.second().since(issued) < FRESH && issued.since(sighting.at.second()) < FRESH);
+    // A renewal may keep iat, and a session that was just begun is young for a while.
+    let fresh = if is_login { FRESH } else { AT_ONCE };
+    let now = sighting.at.second();
+    let is_fresh = token.issued.is_some_and(|issued| now.since(issued) <= fresh && issued.since(now) <= fresh);
     let life = match token.issued.filter(|_| is_fresh) {
         Some(issued) => expires.since(issued),
         None => rounded(sighting.at.until(expires)),
@@ -376,4 +380,34 @@ fn scripts(count: usize) -> String {
 
 fn away(place: &Url, why: Unreachable) -> Trouble {
     Trouble::Unreachable(format!("{}: {}", place.origin().ascii_serialization(), printable(&why.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+
+    #[test]
+    fn c_a_renewal_that_keeps_iat_is_measured_from_its_own_moment() {
+        let sighting = |iat: i64, exp: i64, now: i64| {
+            let claims = format!(r#"{{"iat":{iat},"exp":{exp}}}"#);
+            Sighting {
+                value: Secret::new(format!("{}.{}.c2ln", BASE64.encode(r#"{"alg":"HS256"}"#), BASE64.encode(claims)).into_bytes()),
+                life: Some(Span::from_secs(exp.abs_diff(now))),
+                said_by: "Max-Age",
+                attributes: super::super::jar::Attributes::default(),
+                is_shared: false,
+                cache_control: None,
+                at: UnixSeconds::new(now).millis(),
+            }
+        };
+        let mut seen = Seen::default();
+        take(&mut seen, &sighting(1000, 1040, 1000), "POST /login", "the login", true);
+        take(&mut seen, &sighting(1000, 1060, 1020), "GET /", "a renewal", false);
+        let forty = Span::from_secs(40);
+        assert_eq!((seen.token.span, seen.renewed_life, seen.renewed_cookie), (forty, Some(forty), None));
+        take(&mut seen, &sighting(1000, 1080, 1030), "GET /", "a renewal", false);
+        assert_eq!(seen.renewed_life, Some(Span::from_secs(50)));
+    }
 }

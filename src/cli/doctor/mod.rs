@@ -31,7 +31,7 @@ Exit codes: 0 all that was seen agrees, 1 something disagrees, 64 wrong usage,
 pub struct Options {
     /// The page that a browser opens, such as https://app.example/
     url: String,
-    /// The session's cookies, as name=value; other users see it here, so rather:
+    /// The session's cookies, as name=value (others see it here; better a file)
     #[arg(long, value_name = "COOKIES", conflicts_with_all = ["cookie_file", "login"])]
     cookie: Option<String>,
     /// The file that holds them; - is standard input
@@ -40,10 +40,10 @@ pub struct Options {
     /// The login to make, such as --login POST /login
     #[arg(long, num_args = 2, value_names = ["METHOD", "PATH"])]
     login: Option<Vec<String>>,
-    /// What the login sends, a form or JSON; other users see it here, so rather:
+    /// What the login sends (others see it here; better a file)
     #[arg(long, value_name = "DATA", conflicts_with = "data_file", requires = "login")]
     data: Option<String>,
-    /// The file that holds it; - is standard input
+    /// The file that holds it, a form or JSON; - is standard input
     #[arg(long, value_name = "FILE", requires = "login")]
     data_file: Option<PathBuf>,
     /// A field for every request, name: value; @FILE reads them from a file

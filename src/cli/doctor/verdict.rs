@@ -396,6 +396,7 @@ fn unsure(renewal: &Renewal, seen: &Seen) -> Option<String> {
     };
     let advice = match (renewal.tried, kept) {
         (Tried::Probed, _) => "",
+        _ if renewed.is_some() && kept.is_some() => " --key-file finds the threshold to the second.",
         (_, Some(kept)) if kept > Span::from_secs(7200) => " --key-file finds the threshold to the second.",
         _ => " --key-file finds the threshold to the second, --watch waits for a renewal.",
     };

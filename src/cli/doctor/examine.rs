@@ -21,7 +21,6 @@ use url::Url;
 const FRESH: Span = Span::from_secs(60);
 /// One that began within this of a renewal began with it.
 const AT_ONCE: Span = Span::from_secs(2);
-const OF_A_COOKIE: &str = "exp - iat of the cookie's token";
 const ANOTHER_SECOND: Duration = Duration::from_millis(1100);
 /// What a server's clock may be off before it is worth a word: a minute of a token's life.
 const WORTH_A_WORD: i64 = 30_000;
@@ -207,7 +206,7 @@ impl Examination {
     fn doubt_the_age(&mut self, now: UnixMillis) {
         let (Some(policy), Ok((_, exp, _))) = (&self.seen.policy, current(&self.jar, &self.name, now)) else { return };
         let (ttl, life) = (policy.ttl(), self.seen.token.span);
-        if self.seen.token.how == OF_A_COOKIE && life > ttl && !close(life, ttl) && now.until(exp) <= ttl.plus(FRESH) {
+        if self.seen.is_given && life > ttl && !close(life, ttl) && now.until(exp) <= ttl.plus(FRESH) {
             self.seen.token = Clock { span: ttl, how: "renewed since; fits the policy".to_owned() };
         }
     }
@@ -296,8 +295,9 @@ fn current(jar: &Jar, name: &str, now: UnixMillis) -> Result<(Inspected, UnixSec
 fn describe(seen: &mut Seen, token: &Inspected, now: UnixMillis) {
     seen.algorithm = token.algorithm.as_deref().map(printable);
     seen.family = token.family.id().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    seen.is_given = token.issued.is_some();
     seen.token = match (token.issued, token.expires) {
-        (Some(issued), Some(expires)) => Clock { span: expires.since(issued), how: OF_A_COOKIE.to_owned() },
+        (Some(issued), Some(expires)) => Clock { span: expires.since(issued), how: "exp - iat of the cookie's token".to_owned() },
         // Without iat nobody knows what it was at first.
         (None, Some(expires)) => Clock { span: rounded(now.until(expires)), how: "what is left; it has no iat".to_owned() },
         (_, None) => Clock::default(),
@@ -316,16 +316,15 @@ fn take(seen: &mut Seen, sighting: &Sighting, asked: &str, by: &str, is_login: b
         Some(issued) => expires.since(issued),
         None => rounded(sighting.at.until(expires)),
     };
-    if is_login || seen.token.span == Span::ZERO || !seen.token.how.contains("login") {
+    if is_login || !seen.has_login {
         let how = if is_fresh { format!("exp - iat of {by}'s token") } else { format!("exp of {by}'s token") };
         seen.algorithm = token.algorithm.as_deref().map(printable);
         seen.token = Clock { span: life, how };
+        seen.is_given = false;
     } else {
         seen.renewed_life = Some(life);
     }
-    let is_known = matches!(&seen.cookie, CookieClock::Lives(clock) if clock.how.contains("login"))
-        || matches!(&seen.cookie, CookieClock::Browser(how) if how.contains("login"));
-    if is_known {
+    if seen.has_login && !is_login {
         seen.renewed_cookie = seen.renewed_cookie.or(sighting.life.map(rounded).filter(|renewed| !close(*renewed, life)));
     } else {
         seen.cookie = match sighting.life {
@@ -334,6 +333,7 @@ fn take(seen: &mut Seen, sighting: &Sighting, asked: &str, by: &str, is_login: b
         };
         seen.attributes = Some(sighting.attributes.clone());
     }
+    seen.has_login |= is_login;
     if sighting.is_shared && !seen.shared.iter().any(|(known, _)| known == asked) {
         seen.shared.push((asked.to_owned(), sighting.cache_control.clone()));
     }

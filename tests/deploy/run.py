@@ -8,12 +8,13 @@ import time
 import alerts
 import charts
 import dashboard
+import inject
 import kustomize
 import metrics
 import probes
 from house import Wrong, say
 
-STEPS = {"kustomize": kustomize, "charts": charts, "alerts": alerts, "dashboard": dashboard, "metrics": metrics, "probes": probes}
+STEPS = {"kustomize": kustomize, "inject": inject, "charts": charts, "alerts": alerts, "dashboard": dashboard, "metrics": metrics, "probes": probes}
 
 
 def main():

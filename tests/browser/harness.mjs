@@ -76,6 +76,7 @@ async function startSidecar(upstream, settings) {
     origin: `${scheme}://${address.replace("127.0.0.1", "localhost")}`,
     lines,
     async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       child.removeAllListeners("exit");
       const gone = once(child, "exit");
       child.kill("SIGKILL");

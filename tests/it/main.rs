@@ -25,6 +25,7 @@ mod smuggling;
 mod store;
 mod streams;
 mod tls;
+mod traces;
 mod upstreams;
 mod vectors;
 mod verifiers;

@@ -1,8 +1,8 @@
 //! From a setting's text to its value. An error says what would be right; it never repeats the value.
 
+use super::traces::{Roots, SamplerName};
 use crate::memory::store::Address;
 use crate::proxy::{ClientMode, Mode, StreamMode};
-use super::traces::{Roots, SamplerName};
 use crate::session::Persistence;
 use crate::session::attributes::Attributes;
 use crate::session::duration;

@@ -91,13 +91,8 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Taken, 
         return Ok(Taken { refused: u64::try_from(refused).unwrap_or(0), why });
     }
     let why = format!("the collector answered {status}");
-    let is_passing = [
-        StatusCode::TOO_MANY_REQUESTS,
-        StatusCode::BAD_GATEWAY,
-        StatusCode::SERVICE_UNAVAILABLE,
-        StatusCode::GATEWAY_TIMEOUT,
-    ]
-    .contains(&status);
+    let is_passing = [StatusCode::TOO_MANY_REQUESTS, StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT]
+        .contains(&status);
     if !is_passing {
         return Err(Failure::Ever { why });
     }

@@ -59,6 +59,7 @@ step("tests");
 tool("vitest", "run");
 
 step("package");
+if (readFileSync("LICENSE", "utf8") !== readFileSync("../LICENSE", "utf8")) fail("LICENSE is not that of the project: cp ../LICENSE .");
 tool("publint", "--strict");
 tool("attw", "--pack", ".", "--profile", "esm-only");
 console.log(process.exitCode ? "\n== failed" : "\n== all passed");

@@ -11,9 +11,9 @@ const TEXTS = {
 };
 const ANNOUNCE = 15e3;
 const SETTLE = 1e3;
-const STYLE = ":host{all:initial;--accent:#0f6b64;--surface:#fffdf8;--text:#20242b;--font:system-ui,sans-serif}@media(prefers-color-scheme:dark){:host{--accent:#5ccdbf;--surface:#1b1f26;--text:#ebe8e0}}dialog{box-sizing:border-box;width:min(25em,100% - 2em);padding:28px;border:1px solid #888;border-radius:16px;background:var(--surface);color:var(--text);font:16px/1.5 var(--font);text-align:center}::backdrop{background:#0008}h2,p{margin:0 0 8px}b{font-size:56px;font-variant-numeric:tabular-nums}output{position:absolute;clip-path:inset(50%)}div{display:flex;flex-wrap:wrap;gap:16px;margin-top:16px}button{flex:1 9em;min-height:3em;border:1px solid #888;border-radius:99px;background:0;color:inherit;font:600 16px var(--font);cursor:pointer}button:first-child{background:var(--accent);color:var(--surface)}:focus-visible{outline:3px solid}";
+const STYLE = ":host{all:initial;--accent:#0f6b64;--surface:#fffdf8;--text:#20242b;--font:system-ui,sans-serif}@media(prefers-color-scheme:dark){:host{--accent:#5ccdbf;--surface:#1b1f26;--text:#ebe8e0}}dialog{box-sizing:border-box;width:min(25em,100% - 2em);padding:28px;border:1px solid #888;border-radius:16px;background:var(--surface);color:var(--text);font:16px/1.5 var(--font);text-align:center}::backdrop{background:#0008}h2,p{margin:0 0 8px;text-wrap:balance}h2{font-size:20px}b{font-size:56px;font-variant-numeric:tabular-nums}output{position:absolute;clip-path:inset(50%)}div{display:flex;flex-wrap:wrap;gap:16px;margin-top:16px}button{flex:1 9em;min-height:3em;border:1px solid;border-radius:99px;background:0;color:inherit;font:600 16px var(--font);cursor:pointer}button:first-child{border-color:#0000;background:var(--accent);color:var(--surface)}:focus-visible{outline:3px solid}";
 const TAG = "session-keepalive";
-class SessionKeepAliveElement extends (globalThis.HTMLElement ?? Object) {
+class SessionKeepAliveElement extends (IS_SERVED ? HTMLElement : globalThis.HTMLElement ?? Object) {
   #own;
   #render;
   #unsubscribe;
@@ -71,7 +71,7 @@ class SessionKeepAliveElement extends (globalThis.HTMLElement ?? Object) {
       }
       if (!mode || isDismissed) return dialog.close();
       const seconds = Math.ceil(remainingMs / 1e3);
-      clock.textContent = isWarning ? new Date(seconds * 1e3).toISOString().slice(14, 19) : "";
+      clock.textContent = isWarning ? `${Math.floor(seconds / 60)}:${`${seconds % 60}`.padStart(2, "0")}` : "";
       words(mode).split("|").map((word, i) => [title, text, first, second][i].textContent = word);
       if (!dialog.open) dialog.showModal();
       else if (!isWarning) live.textContent = text.textContent;

@@ -14,7 +14,7 @@ function createSessionKeepAlive(options = {}) {
   let timer;
   let queue = Promise.resolve();
   let calls = 0;
-  let policy = fallbackPolicy(IS_SERVED ? `${base}policy` : "", options.fallback);
+  let policy = IS_SERVED ? fallbackPolicy(`${base}policy`) : fallbackPolicy("", options.fallback);
   let version;
   let seen = false;
   let final = false;
@@ -52,6 +52,7 @@ function createSessionKeepAlive(options = {}) {
     seen = true;
     const state = left() > warnBefore() ? "active" : "warning";
     if (moved || !is(state) || final !== snapshot.final || !IS_SERVED && policy.source !== snapshot.policySource) set(state);
+    else schedule();
     if (!isTold) tell();
   };
   const hear = (end2, at, isTold) => {
@@ -99,7 +100,7 @@ function createSessionKeepAlive(options = {}) {
     const isAlive = isBeat ? status === 204 : status === 200 && !!body.active;
     if (isAlive && !isGone(mine) && version !== field(VERSION)) {
       version = field(VERSION);
-      policy = await fetchSessionPolicy({ url: `${base}policy`, fallback: options.fallback });
+      policy = await fetchSessionPolicy(IS_SERVED ? { url: `${base}policy` } : { url: `${base}policy`, fallback: options.fallback });
       if (policy.source !== "server") version = void 0;
     }
     if (isGone(mine)) return false;
@@ -145,8 +146,9 @@ function createSessionKeepAlive(options = {}) {
     clearTimeout(timer);
     ticked = Date.now();
     if (isLive()) {
-      const next = Math.max(1e3, left() - warnBefore());
-      timer = setTimeout(tick, is("offline") ? TICK : Math.min(TICK, policy.heartbeatIntervalMs, next));
+      const next = is("warning") ? left() : left() - warnBefore();
+      const inStep = next > 0 ? next % (is("warning") ? 1e3 : TICK) + 1 : 1e3;
+      timer = setTimeout(tick, is("offline") ? TICK : Math.min(policy.heartbeatIntervalMs, inStep));
     }
   };
   const tick = () => {

@@ -24,7 +24,10 @@ export interface PolicyOptions {
 export type SourcedPolicy = ClientSessionPolicy & {
     source: PolicySource;
 };
-/** 1 h, 10 m, 65 m and 30 m: on purpose shorter than a server's usual 2 h. A fallback must end early, never late. */
+/**
+ * 1 h, 10 m, 65 m and 30 m: on purpose shorter than a server's usual 2 h. A fallback must end early, never late. In the file that
+ * slidecar serves it puts its own policy, halved, in the place of the string.
+ */
 export declare const DEFAULT_SESSION_POLICY: Readonly<ClientSessionPolicy>;
 /** Asks the server for its policy. Never rejects: whatever fails, there is a policy that ends early, not late. */
 export declare function fetchSessionPolicy(options?: PolicyOptions): Promise<SourcedPolicy>;

@@ -1,10 +1,5 @@
 import { IS_SERVED } from "./flavour.js";
-const DEFAULT_SESSION_POLICY = {
-  accessTokenTtlMs: 36e5,
-  heartbeatIntervalMs: 6e5,
-  sessionTimeoutMs: 39e5,
-  refreshThresholdMs: 18e5
-};
+const DEFAULT_SESSION_POLICY = IS_SERVED ? "__SLIDECAR_POLICY__" : { accessTokenTtlMs: 36e5, heartbeatIntervalMs: 6e5, sessionTimeoutMs: 39e5, refreshThresholdMs: 18e5 };
 const LONGEST_TIMER = 2 ** 31 - 1;
 const TIMEOUT = 5e3;
 const FIELDS = Object.keys(DEFAULT_SESSION_POLICY);
@@ -21,10 +16,10 @@ async function fetchSessionPolicy(options = {}) {
     }
   } catch {
   }
-  return answer ?? fallbackPolicy(url, options.fallback);
+  return answer ?? (IS_SERVED ? fallbackPolicy(url) : fallbackPolicy(url, options.fallback));
 }
 function fallbackPolicy(url, given) {
-  const policy = { ...isPolicy(given) ? given : DEFAULT_SESSION_POLICY, source: IS_SERVED ? "cache" : "fallback" };
+  const policy = { ...!IS_SERVED && isPolicy(given) ? given : DEFAULT_SESSION_POLICY, source: IS_SERVED ? "cache" : "fallback" };
   try {
     const last = JSON.parse(localStorage[url]);
     if (isPolicy(last)) {

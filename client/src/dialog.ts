@@ -26,12 +26,15 @@ const STYLE =
   "@media(prefers-color-scheme:dark){:host{--accent:#5ccdbf;--surface:#1b1f26;--text:#ebe8e0}}" +
   "dialog{box-sizing:border-box;width:min(25em,100% - 2em);padding:28px;border:1px solid #888;border-radius:16px;background:var(--surface);color:var(--text);font:16px/1.5 var(--font);text-align:center}" +
   "::backdrop{background:#0008}" +
-  "h2,p{margin:0 0 8px}" +
+  "h2,p{margin:0 0 8px;text-wrap:balance}" +
+  // "Are you still there?" is one line on a screen of 320 pixels, in a wide font too.
+  "h2{font-size:20px}" +
   "b{font-size:56px;font-variant-numeric:tabular-nums}" +
   "output{position:absolute;clip-path:inset(50%)}" +
   "div{display:flex;flex-wrap:wrap;gap:16px;margin-top:16px}" +
-  "button{flex:1 9em;min-height:3em;border:1px solid #888;border-radius:99px;background:0;color:inherit;font:600 16px var(--font);cursor:pointer}" +
-  "button:first-child{background:var(--accent);color:var(--surface)}" +
+  "button{flex:1 9em;min-height:3em;border:1px solid;border-radius:99px;background:0;color:inherit;font:600 16px var(--font);cursor:pointer}" +
+  // Where a system has colours of its own, a clear border is drawn in one of them.
+  "button:first-child{border-color:#0000;background:var(--accent);color:var(--surface)}" +
   ":focus-visible{outline:3px solid}";
 
 export const TAG = "session-keepalive";
@@ -40,7 +43,7 @@ export const TAG = "session-keepalive";
  * `<session-keepalive>`: warns before the session ends and says when it has; shows nothing otherwise. The module can be
  * loaded on a server, where there are no elements.
  */
-export class SessionKeepAliveElement extends (globalThis.HTMLElement ?? Object) {
+export class SessionKeepAliveElement extends (IS_SERVED ? HTMLElement : (globalThis.HTMLElement ?? Object)) {
   /** In the served file, what all elements follow. */
   declare static shared: SessionKeepAlive | undefined;
 
@@ -113,7 +116,7 @@ export class SessionKeepAliveElement extends (globalThis.HTMLElement ?? Object) 
       }
       if (!mode || isDismissed) return dialog.close();
       const seconds = Math.ceil(remainingMs / 1000);
-      clock.textContent = isWarning ? new Date(seconds * 1000).toISOString().slice(14, 19) : "";
+      clock.textContent = isWarning ? `${Math.floor(seconds / 60)}:${`${seconds % 60}`.padStart(2, "0")}` : "";
       words(mode)
         .split("|")
         .map((word, i) => ([title, text, first, second][i]!.textContent = word));

@@ -81,7 +81,7 @@ export function createSessionKeepAlive(options: SessionKeepAliveOptions = {}): S
   let calls = 0;
 
   // What the server said. `seen`: there was a session on this page. `news` counts, so that a late answer is known.
-  let policy = fallbackPolicy(IS_SERVED ? `${base}policy` : "", options.fallback);
+  let policy = IS_SERVED ? fallbackPolicy(`${base}policy`) : fallbackPolicy("", options.fallback);
   let version: string | undefined;
   let seen = false;
   let final = false;
@@ -134,6 +134,7 @@ export function createSessionKeepAlive(options: SessionKeepAliveOptions = {}): S
     seen = true;
     const state = left() > warnBefore() ? "active" : "warning";
     if (moved || !is(state) || final !== snapshot.final || (!IS_SERVED && policy.source !== snapshot.policySource)) set(state);
+    else schedule();
     if (!isTold) tell();
   };
 
@@ -193,7 +194,7 @@ export function createSessionKeepAlive(options: SessionKeepAliveOptions = {}): S
     const isAlive = isBeat ? status === 204 : status === 200 && !!body.active;
     if (isAlive && !isGone(mine) && version !== field(VERSION)) {
       version = field(VERSION);
-      policy = await fetchSessionPolicy({ url: `${base}policy`, fallback: options.fallback });
+      policy = await fetchSessionPolicy(IS_SERVED ? { url: `${base}policy` } : { url: `${base}policy`, fallback: options.fallback });
       // Asked again with the next call.
       if (policy.source !== "server") version = undefined;
     }
@@ -252,8 +253,10 @@ export function createSessionKeepAlive(options: SessionKeepAliveOptions = {}): S
     clearTimeout(timer);
     ticked = Date.now();
     if (isLive()) {
-      const next = Math.max(1000, left() - warnBefore());
-      timer = setTimeout(tick, is("offline") ? TICK : Math.min(TICK, policy.heartbeatIntervalMs, next));
+      // In step with the moment that comes next, warning or end, and just after it. Once it has passed, nobody is in a hurry.
+      const next = is("warning") ? left() : left() - warnBefore();
+      const inStep = next > 0 ? (next % (is("warning") ? 1000 : TICK)) + 1 : 1000;
+      timer = setTimeout(tick, is("offline") ? TICK : Math.min(policy.heartbeatIntervalMs, inStep));
     }
   };
 

@@ -28,13 +28,13 @@ export interface PolicyOptions {
 
 export type SourcedPolicy = ClientSessionPolicy & { source: PolicySource };
 
-/** 1 h, 10 m, 65 m and 30 m: on purpose shorter than a server's usual 2 h. A fallback must end early, never late. */
-export const DEFAULT_SESSION_POLICY: Readonly<ClientSessionPolicy> = {
-  accessTokenTtlMs: 3_600_000,
-  heartbeatIntervalMs: 600_000,
-  sessionTimeoutMs: 3_900_000,
-  refreshThresholdMs: 1_800_000,
-};
+/**
+ * 1 h, 10 m, 65 m and 30 m: on purpose shorter than a server's usual 2 h. A fallback must end early, never late. In the file that
+ * slidecar serves it puts its own policy, halved, in the place of the string.
+ */
+export const DEFAULT_SESSION_POLICY: Readonly<ClientSessionPolicy> = IS_SERVED
+  ? ("__SLIDECAR_POLICY__" as unknown as ClientSessionPolicy)
+  : { accessTokenTtlMs: 3_600_000, heartbeatIntervalMs: 600_000, sessionTimeoutMs: 3_900_000, refreshThresholdMs: 1_800_000 };
 
 /** Browsers keep a delay in a signed 32-bit number; a longer one fires at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
@@ -58,12 +58,12 @@ export async function fetchSessionPolicy(options: PolicyOptions = {}): Promise<S
   } catch {
     // Whatever it was, there is an answer. Storage that is full or denied only makes the fallback poorer.
   }
-  return answer ?? fallbackPolicy(url, options.fallback);
+  return answer ?? (IS_SERVED ? fallbackPolicy(url) : fallbackPolicy(url, options.fallback));
 }
 
 /** Field by field never longer than the last good policy. */
 export function fallbackPolicy(url: string, given?: ClientSessionPolicy): SourcedPolicy {
-  const policy: SourcedPolicy = { ...(isPolicy(given) ? given : DEFAULT_SESSION_POLICY), source: IS_SERVED ? "cache" : "fallback" };
+  const policy: SourcedPolicy = { ...(!IS_SERVED && isPolicy(given) ? given : DEFAULT_SESSION_POLICY), source: IS_SERVED ? "cache" : "fallback" };
   try {
     const last: unknown = JSON.parse(localStorage[url]);
     if (isPolicy(last)) {

@@ -2,16 +2,12 @@
 // behind but the element.
 import { SessionKeepAliveElement, TAG } from "./dialog.js";
 import { createSessionKeepAlive } from "./keepalive.js";
-import type { ClientSessionPolicy } from "./policy.js";
 
 // Its endpoints are its neighbours. A module has no currentScript, and import.meta would be an error in a plain script.
 const script = document.currentScript ?? document.querySelector('script[src*="/session-client"]');
 const endpoints = new URL(".", (script as HTMLScriptElement).src).href;
 
-// The server puts its policy, halved, in the place of this string; as a string it is no policy, so the default holds.
-const fallback = "__SLIDECAR_POLICY__" as unknown as ClientSessionPolicy;
-
-const keepAlive = (SessionKeepAliveElement.shared = createSessionKeepAlive({ endpoints, fallback }));
+const keepAlive = (SessionKeepAliveElement.shared = createSessionKeepAlive({ endpoints }));
 
 // Only once there is something to show: frameworks that take over the whole page find it as it was sent. A frame leaves it
 // to the page around it, if that is of the same origin.

@@ -59,7 +59,7 @@ test("the warning is a named dialog, takes the focus, stays on a button and give
   await dialog(form).waitFor();
   expect(await form.getByRole("dialog", { name: "Are you still there?" }).count()).toBe(1);
   expect(await form.evaluate(() => document.querySelector("session-keepalive")!.shadowRoot!.activeElement!.textContent)).toBe("Stay signed in");
-  expect(await form.locator("session-keepalive b").textContent()).toMatch(/^01:(29|30)$/);
+  expect(await form.locator("session-keepalive b").textContent()).toMatch(/^1:(29|30)$/);
   expect(await form.locator("session-keepalive b").getAttribute("aria-hidden")).toBe("true");
   await form.getByRole("button", { name: "Stay signed in" }).click();
   await dialog(form).waitFor({ state: "hidden" });
@@ -182,6 +182,22 @@ test("the package's element follows by itself, in the language of its attributes
   expect(complaints).toEqual([]);
 });
 
+test("what is asked is one line on a narrow screen", async () => {
+  server.endsAt = Date.now() + 3000;
+  const page = await open("/");
+  await page.setViewportSize({ width: 320, height: 480 });
+  await dialog(page).waitFor();
+  const lines = () =>
+    page.evaluate(() => {
+      const range = document.createRange();
+      range.selectNodeContents(document.querySelector("session-keepalive")!.shadowRoot!.querySelector("h2")!);
+      return new Set([...range.getClientRects()].map(({ top }) => top)).size;
+    });
+  expect(await lines()).toBe(1);
+  await page.locator("session-keepalive h2", { hasText: "You are signed out" }).waitFor();
+  expect(await lines()).toBe(1);
+});
+
 test("the hook follows in strict mode too", async () => {
   in90s();
   const page = await open("/react");
@@ -211,9 +227,13 @@ test("the colours of both looks have contrast", async () => {
     const pairs = await page.evaluate(() => {
       const root = document.querySelector("session-keepalive")!.shadowRoot!;
       const look = (selector: string) => getComputedStyle(root.querySelector(selector)!);
-      return [look("dialog"), look("button")].map(({ color, backgroundColor }) => [color, backgroundColor]);
+      const texts = [look("dialog"), look("button")].map(({ color, backgroundColor }) => [color, backgroundColor]);
+      // Where a press counts is seen by the one's ground and the other's border.
+      const edges = [look("button").backgroundColor, look("button:last-child").borderColor].map((edge) => [edge, look("dialog").backgroundColor]);
+      return { texts, edges };
     });
-    for (const [text, ground] of pairs) expect(contrast(text!, ground!)).toBeGreaterThan(4.5);
+    for (const [text, ground] of pairs.texts) expect(contrast(text!, ground!)).toBeGreaterThan(4.5);
+    for (const [edge, ground] of pairs.edges) expect(contrast(edge!, ground!)).toBeGreaterThan(3);
     await page.close();
   }
 });

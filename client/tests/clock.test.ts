@@ -293,6 +293,51 @@ test("b6_when_the_warning_comes", async () => {
   }
 });
 
+test("b6_the_countdown_is_in_step_with_the_end", async () => {
+  // Whatever part of a second is left when it begins, and however the end is moved by less than what is news.
+  for (const left of [MINUTE, MINUTE + 1, MINUTE + 300, MINUTE + 999]) {
+    const { world, tab } = await open(left);
+    for (let second = 58; second >= 0; second--) {
+      const moment = world.endsAt! - second * SECOND;
+      await pass(moment - Date.now() - 60);
+      expect(Math.ceil(tab.keepAlive.getSnapshot().remainingMs / SECOND)).toBe(second + 1);
+      await pass(120);
+      expect(Math.ceil(tab.keepAlive.getSnapshot().remainingMs / SECOND)).toBe(second);
+      if (second % 7 === 3) await world.answers((world.endsAt! += 400) - Date.now());
+    }
+    expect(tab.states).toEqual(["warning", "expired"]);
+    tab.keepAlive.stop();
+  }
+});
+
+test("b6_an_end_that_is_known_too_early_by_the_network_is_asked_for_once_more", async () => {
+  const world = new World();
+  world.latency = 450;
+  world.lives(30 * SECOND);
+  const tab = await new Tab().start();
+  await pass(2 * SECOND);
+  world.latency = 1;
+  const end = world.endsAt!;
+  await pass(end - Date.now() - 50);
+  expect(tab.state).toBe("warning");
+  await pass(100);
+  expect(tab.state).toBe("expired");
+  expect(world.count("status")).toBe(3);
+});
+
+test("b6_a_server_that_does_not_end_what_has_ended_is_asked_once_a_second", async () => {
+  for (const said of [0, 0.4]) {
+    const { world, tab } = await open(5 * SECOND);
+    world.lives(HOUR);
+    world.says = said;
+    const before = world.calls.length;
+    await pass(65 * SECOND);
+    expect(tab.state).toBe("warning");
+    expect(world.calls.length - before).toBeLessThanOrEqual(61);
+    tab.keepAlive.stop();
+  }
+});
+
 test("b6_the_countdown_is_fresh_every_second", async () => {
   const { tab } = await open(MINUTE);
   for (let second = 59; second > 40; second--) {

@@ -24,9 +24,16 @@ async function reach(state: (typeof STATES)[number]): Promise<{ world: World; ta
   return { world, tab };
 }
 
-type Event = (world: World, tab: Tab) => unknown;
 /** What takes time says how long. */
+type Event = (world: World, tab: Tab) => unknown;
 
+/** Until so long before the end, the server being there. */
+const until =
+  (before: number): Event =>
+  (world) => {
+    world.mode = "up";
+    return Math.max(0, (world.endsAt ?? 0) - Date.now() - before);
+  };
 const wake = (mode: World["mode"]): Event => (world, tab) => {
   world.mode = mode;
   tab.fire("focus");
@@ -66,6 +73,10 @@ const TABLE: [name: string, event: Event, expected: string[]][] = [
   ["logout reaches nobody", (w, t) => ((w.mode = "down"), t.keepAlive.logout()), [offline, offline, offline, expired, stopped, stopped]],
   ["the server comes back", (w) => ((w.mode = "up"), 20 * SECOND), [active, warning, active, expired, stopped, stopped]],
   ["the session runs out", (w) => ((w.mode = "up"), 2 * HOUR + MINUTE), [expired, expired, expired, expired, stopped, stopped]],
+  ["a moment before two minutes are left", until(2 * MINUTE + 50), [active, warning, active, expired, stopped, stopped]],
+  ["two minutes are left, to the moment", until(2 * MINUTE - 50), [warning, warning, warning, expired, stopped, stopped]],
+  ["a moment before the end", until(50), [warning, warning, warning, expired, stopped, stopped]],
+  ["the end, to the moment", until(-50), [expired, expired, expired, expired, stopped, stopped]],
   ["two minutes are left", (w) => ((w.mode = "up"), 2 * HOUR - MINUTE), [warning, expired, warning, expired, stopped, stopped]],
   ["an hour without a server", (w) => ((w.mode = "down"), HOUR), [offline, offline, offline, expired, stopped, stopped]],
   ["a silence longer than any token", (w) => ((w.mode = "down"), 4 * HOUR), [expired, expired, expired, expired, stopped, stopped]],

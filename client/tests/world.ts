@@ -27,6 +27,8 @@ export class World {
   /** A proxy in between takes Server-Timing away. */
   strips = false;
   stripsAll = false;
+  /** What it says is left, whatever is. */
+  says: number | undefined;
   latency = 10;
   hasLocks = true;
   hasChannel = true;
@@ -104,7 +106,7 @@ export class World {
     const { mode } = this;
     if (mode === "up" && what === "heartbeat" && alive && this.renews) this.endsAt = now + POLICY.accessTokenTtlMs;
     if (mode === "up" && what === "logout") this.endsAt = undefined;
-    const left = (this.endsAt ?? 0) - now;
+    const left = this.says ?? (this.endsAt ?? 0) - now;
     const headers = new Headers();
     if (alive && what !== "logout") {
       headers.set("Session-Policy-Version", this.version);

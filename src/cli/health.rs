@@ -21,7 +21,8 @@ pub fn run(options: &Options, vars: &dyn Vars) -> Exit {
         (None, Ok(listen)) => on_this_host(listen).to_string(),
         (None, Err(rejected)) => return run::report(&rejected),
     };
-    let call = Call { method: Method::GET, path: "/readyz?verbose", authorization: None, json: String::new(), patience: Duration::from_secs(5) };
+    let call =
+        Call { method: Method::GET, path: "/readyz?verbose", authorization: None, json: String::new(), patience: Duration::from_secs(5) };
     match ask(&admin, call) {
         Ok((status, text)) => {
             print!("{text}");

@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod health;
+pub mod inject;
 pub mod inspect;
 pub mod revoke;
 pub mod run;
@@ -19,8 +20,8 @@ pub enum Exit {
     Ok = 0,
     /// Something inside failed.
     Failure = 1,
-    /// The settings are wrong (EX_USAGE).
+    /// The settings or the arguments are wrong (EX_USAGE).
     Settings = 64,
-    /// An address could not be listened on (EX_UNAVAILABLE).
+    /// An address could not be listened on, or not be reached (EX_UNAVAILABLE).
     Unavailable = 69,
 }

@@ -18,6 +18,7 @@ use crate::endpoints::{ClientScripts, EndpointSettings};
 use crate::live::{Parts, Stated};
 use crate::memory::store::StoreSettings;
 use crate::proxy::{Mode, ProxySettings};
+use crate::session::attributes::Attributes;
 use crate::session::keys::{KeyRing, Secret};
 use crate::session::paths::PathRules;
 use crate::session::policy::{Class, PolicySettings, SessionPolicy};
@@ -33,6 +34,7 @@ use limits::Limits;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use table::About;
+pub use unknown::hint;
 use vars::{Entry, Problem, Reader, Vars};
 
 /// So often files are read that move meanwhile, before it is given up.
@@ -140,6 +142,9 @@ fn load_once(vars: &dyn Vars, files: &Files) -> Result<Config, Rejected> {
     let r = &mut reader;
     let origins = r.get(&table::SESSION_CLIENT_ORIGINS).unwrap_or_default();
     let endpoints = r.get(&table::SESSION_ENDPOINTS).map(|prefix| EndpointSettings { prefix, origins, client: ClientScripts::default() });
+    if let (Some(rules), Some(endpoints)) = (&rules, &endpoints) {
+        warnings.extend(out_of_reach(rules.cookie.attributes_for(false), &endpoints.prefix));
+    }
     let streams = r.get(&table::SESSION_STREAMS);
     let client = r.get(&table::SESSION_CLIENT);
     let (ends, target) = ends::read(r);
@@ -326,7 +331,7 @@ fn cookie(r: &mut Reader<'_>) -> Option<CookieRules> {
     let prefixed = host || starts_with_ignore_case(&name, "__Secure-");
     match &attributes {
         // Such a name only ever works over https, whatever the request says.
-        None if prefixed => attributes = Some(crate::session::attributes::Attributes::default_for(true)),
+        None if prefixed => attributes = Some(Attributes::default_for(true)),
         None => {}
         Some(given) => {
             let secure = given.get("secure").is_some();
@@ -344,6 +349,18 @@ fn cookie(r: &mut Reader<'_>) -> Option<CookieRules> {
         }
     }
     Some(CookieRules::new(name, attributes, persistence?, fallback?))
+}
+
+/// A cookie that no own endpoint ever sees: every status would say that there is no session.
+fn out_of_reach(attributes: &Attributes, endpoints: &str) -> Option<String> {
+    let path = String::from_utf8_lossy(attributes.path());
+    let (cookie, prefix) = (table::SESSION_COOKIE_ATTRIBUTES.about.name, table::SESSION_ENDPOINTS.about.name);
+    (!attributes.reaches(format!("{endpoints}/session-status").as_bytes())).then(|| {
+        format!(
+            "{cookie}: with Path={path} the browser will not send the cookie to {endpoints}/session-status and the other own endpoints: set {prefix}={}{endpoints}",
+            path.trim_end_matches('/')
+        )
+    })
 }
 
 fn starts_with_ignore_case(text: &str, prefix: &str) -> bool {

@@ -19,7 +19,8 @@ fn known_names() -> impl Iterator<Item = String> {
     ALL.iter().map(|about: &&About| about.name.to_owned()).chain(files)
 }
 
-fn hint(name: &str) -> String {
+/// What was meant, if it is near.
+pub fn hint(name: &str) -> String {
     let nearest = known_names().map(|known| (strsim::damerau_levenshtein(name, &known), known)).min();
     match nearest {
         Some((distance, known)) if distance <= name.len() / 3 => format!("; did you mean {known}?"),

@@ -17,12 +17,12 @@ pub use record::{Key, Kind, Record, bytes_of_hex};
 pub use signatures::{OnlyKnown, SignatureMemo, SigningUnder};
 pub use verified::VerifiedTokens;
 
+use crate::session::breaker::Pause;
 use crate::session::companion::Companion;
 use crate::session::effect::{Effect, TOMBSTONE_GRACE};
 use crate::session::family::{Family, Subject};
 use crate::session::time::{Span, UnixMillis, UnixSeconds};
 use crate::session::{Ended, Ending};
-use crate::session::breaker::Pause;
 use ended::{EndedSessions, Heard};
 use renewals::Renewals;
 use std::collections::HashMap;

@@ -123,7 +123,10 @@ mod tests {
         assert!((4..=9).all(|n| reject(&renewals, n, at(1)).is_none()) && !renewals.is_paused(end));
         renewals.begin_anew();
         assert!(!renewals.is_paused(at(1)));
-        assert_eq!((1..=3).fold(None, |_, n| reject(&renewals, n, at(2))), Some(Pause { lasts: Span::from_secs(3600), rejected: 3, of: 3 }));
+        assert_eq!(
+            (1..=3).fold(None, |_, n| reject(&renewals, n, at(2))),
+            Some(Pause { lasts: Span::from_secs(3600), rejected: 3, of: 3 })
+        );
     }
 
     #[test]

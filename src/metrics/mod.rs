@@ -8,7 +8,9 @@ use crate::session::policy::{Class, SessionPolicy};
 use crate::session::time::{Span, UnixSeconds};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 use routes::Routes;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -78,10 +80,13 @@ impl Metrics {
         let renewals =
             new.counters("renewals_total", "Renewals by the route whose answer carried them: what keeps sessions alive", &["route"])?;
         let signatures = new.counter("signatures_total", "Signatures made; a burst of one session's requests shares one")?;
-        let events = new.counters("events_total", "What an operator should hear of, also where the log kept silent about repetitions", &["event"])?;
+        let events =
+            new.counters("events_total", "What an operator should hear of, also where the log kept silent about repetitions", &["event"])?;
         let requests = new.histograms("request_duration_seconds", "From a request's head to its answer's head", &["status"])?;
-        let upstream = new.histograms("upstream_duration_seconds", "From the request as it was sent to the head of the backend's answer", &[])?;
-        let errors = new.counters("errors_total", "Answers that slidecar gave because there was none of the backend to pass on", &["reason"])?;
+        let upstream =
+            new.histograms("upstream_duration_seconds", "From the request as it was sent to the head of the backend's answer", &[])?;
+        let errors =
+            new.counters("errors_total", "Answers that slidecar gave because there was none of the backend to pass on", &["reason"])?;
         let connections = new.gauge("connections", "Client connections that are open, those that became tunnels among them")?;
         let streams = new.gauge("streams", "WebSockets and event streams that are open")?;
         let streams_outliving_session =
@@ -100,7 +105,8 @@ impl Metrics {
             silence: new.gauges("store_silence_seconds", "Since the shared store was last heard", &["store"])?,
             blind: new.gauges("store_blind", "1 while sessions are refused because the store is lost for too long", &["store"])?,
         };
-        let pages = new.counters("pages_total", "Pages that got the browser client, and those that were left alone, by the reason", &["result"])?;
+        let pages =
+            new.counters("pages_total", "Pages that got the browser client, and those that were left alone, by the reason", &["result"])?;
         let spans_dropped = new.counter("spans_dropped_total", "Spans that did not get to the collector")?;
         new.gauges("build_info", "The program, by its version", &["version"])?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(ProcessCollector::for_self()))?;

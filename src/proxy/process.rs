@@ -1,10 +1,10 @@
 //! What all workers share, and what is done with it for a request: the rules are asked, and what they answer is carried out.
 
 use super::AnswerBody;
+use super::error::REASONS;
 use super::facts::{self, ResponseFields};
 use super::finish::finish;
 use super::gate::GateLimits;
-use super::error::REASONS;
 use super::report::Reporter;
 use super::streams::{Registration, StreamMode, Streams};
 use crate::clock::{self, Clock};
@@ -13,13 +13,13 @@ use crate::live::{Generation, Live};
 use crate::memory::{Memory, OnlyKnown, SignatureMemo};
 use crate::metrics::Metrics;
 use crate::rewrite::{self, Injected};
-use crate::session::{Ended as _, Surroundings};
 use crate::session::decide::Verdict;
 use crate::session::family::Family;
 use crate::session::outcome::{Dead, Outcome};
 use crate::session::settle::settle;
 use crate::session::time::{Span, UnixMillis};
 use crate::session::token::SessionToken;
+use crate::session::{Ended as _, Surroundings};
 use crate::telemetry::AccessLog;
 use crate::traces::{Ended, Span as TraceSpan, Traces};
 use crate::upstream::Download;
@@ -197,8 +197,7 @@ impl Process {
         self.memory.apply(&settlement.effects, now);
         self.reporter.report(&settlement.events, now);
         if let Some(live) = verdict.session.as_ref().filter(|_| !own)
-            && let Some(pause) =
-                self.memory.answered(&live.token.family, live.seen_exp(), head.status == StatusCode::UNAUTHORIZED, now)
+            && let Some(pause) = self.memory.answered(&live.token.family, live.seen_exp(), head.status == StatusCode::UNAUTHORIZED, now)
         {
             self.reporter.paused(&pause);
         }

@@ -101,7 +101,8 @@ impl Reporter {
                 self.metrics.event(event.kind());
                 tracing::warn!(
                     event = kind,
-                    detail = "the backend's token does not verify with JWT_SECRET and JWT_ALGORITHM: requests that carry it count as anonymous",
+                    detail =
+                        "the backend's token does not verify with JWT_SECRET and JWT_ALGORITHM: requests that carry it count as anonymous",
                 );
             }
             Event::MaxAgeFallback(why) => {

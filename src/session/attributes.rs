@@ -47,6 +47,13 @@ impl Attributes {
         self.get("path").unwrap_or(b"/")
     }
 
+    /// Whether browsers send such a cookie to this path (RFC 6265 §5.1.4).
+    #[must_use]
+    pub fn reaches(&self, path: &[u8]) -> bool {
+        let own = self.path();
+        path.strip_prefix(own).is_some_and(|rest| own.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/"))
+    }
+
     /// Without the leading dot that browsers ignore, lower case; `None` for a host-only cookie.
     #[must_use]
     pub fn domain(&self) -> Option<Vec<u8>> {
@@ -162,6 +169,24 @@ mod tests {
         }
         assert_eq!(of("s=1; Path=app", "/a/b").path(), b"/a");
         assert_eq!(of("s=1; Path=/app", "/a/b").path(), b"/app");
+    }
+
+    #[test]
+    fn k6_where_browsers_send_a_cookie() {
+        for (own, path, expected) in [
+            ("/", "/auth", true),
+            ("/app", "/app/auth", true),
+            ("/app/", "/app/auth", true),
+            ("/app/auth", "/app/auth", true),
+            ("/app", "/auth", false),
+            ("/app", "/apple/auth", false),
+            ("/app/", "/app", false),
+            ("/App", "/app/auth", false),
+            ("app", "/auth", true),
+        ] {
+            let attributes = Attributes::from_text(format!("HttpOnly; Path={own}").as_bytes());
+            assert_eq!(attributes.reaches(path.as_bytes()), expected, "{own} {path}");
+        }
     }
 
     #[test]

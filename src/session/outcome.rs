@@ -206,7 +206,10 @@ words! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Both in seconds from now.
-    TtlMismatch { token_seconds: u64, policy_seconds: u64 },
+    TtlMismatch {
+        token_seconds: u64,
+        policy_seconds: u64,
+    },
     /// The backend set it.
     TokenUnverified,
     TokenUnusable(Foreign),

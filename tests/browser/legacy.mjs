@@ -106,6 +106,8 @@ export async function startLegacy(options = {}) {
       html(response, `<form method="post" action="${path}login"><button>Log in</button></form>`);
     } else if (to === "other") {
       html(response, `<p>${user ?? "nobody"}</p><a href="${path}">Back</a> <button id="logout">Log out</button>`);
+    } else if (to === "frame") {
+      html(response, `<iframe src="${path}" title="The rest"></iframe> <label>Remark <input></label>`);
     } else if (to === "login") {
       begin(response);
       response.writeHead(303, { Location: path }).end();

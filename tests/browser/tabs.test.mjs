@@ -20,6 +20,29 @@ inBrowser("tabs", {
     },
   ],
 
+  "b4 a page and its frame are two clients with one heartbeat, and one dialog, in the page": [
+    { settings: { SESSION_HEARTBEAT_INTERVAL: "2s" } },
+    async ({ visitor }) => {
+      const page = await visitor.logIn();
+      await page.goto(`${visitor.origin}/frame`);
+      const frame = page.frameLocator("iframe");
+      const asked = visitor.calls.length;
+      await until("the clients of both", () => visitor.calls.slice(asked).filter(({ what }) => what === "status").length >= 2);
+      const since = Date.now();
+      while (Date.now() - since < 6000) {
+        await page.getByLabel("Remark").press("a");
+        await frame.getByLabel("Note").press("a");
+        await pause(400);
+      }
+      const beats = visitor.count("heartbeat", since);
+      assert.ok(beats >= 1 && beats <= (Date.now() - since) / 2000 + 1, `${beats} heartbeats`);
+      await seenAt(warning(page));
+      assert.equal(await frame.locator("session-keepalive").count(), 0);
+      await page.getByRole("button", { name: "Stay signed in" }).click();
+      await warning(page).waitFor({ state: "hidden" });
+    },
+  ],
+
   "b4 without input nothing is reported, and the session ends": [
     {},
     async ({ visitor }) => {

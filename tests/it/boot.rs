@@ -3,8 +3,9 @@
 use std::process::{Command, Output, Stdio};
 
 fn slidecar(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_slidecar"));
-    command.args(arguments).env_clear().envs(settings.iter().copied()).stdin(Stdio::null());
+    // One that starts although it should not would serve for ever.
+    let mut command = Command::new("/usr/bin/timeout");
+    command.args(["20", env!("CARGO_BIN_EXE_slidecar")]).args(arguments).env_clear().envs(settings.iter().copied()).stdin(Stdio::null());
     command.output().expect("the program runs")
 }
 
@@ -275,13 +276,46 @@ fn t7_sigterm_ends_with_zero_within_the_drain() {
 }
 
 #[test]
-fn the_demo_names_its_addresses_first() {
-    use std::io::BufRead as _;
+fn the_demo_names_its_addresses_first_and_heals_the_page_with_a_dialog() {
+    use std::io::{BufRead as _, Read as _, Write as _};
+    let page = |address: &str| -> String {
+        let mut stream = std::net::TcpStream::connect(address).expect("connects");
+        write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("asks");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answers");
+        assert!(text.starts_with("HTTP/1.1 200") && text.contains("</html>"), "{text}");
+        text
+    };
     let mut child = Command::new(env!("CARGO_BIN_EXE_slidecar")).args(["demo"]).env_clear().stdout(Stdio::piped()).spawn().expect("runs");
-    let lines: Vec<String> = std::io::BufReader::new(child.stdout.take().expect("piped")).lines().take(2).map_while(Result::ok).collect();
+    let mut output = std::io::BufReader::new(child.stdout.take().expect("piped")).lines();
+    let lines: Vec<String> = output.by_ref().take(2).map_while(Result::ok).collect();
+    let addresses: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("http://")?.split('/').next()).collect();
+    let pages: Vec<String> = addresses.iter().map(|address| page(address)).collect();
     let _ = child.kill();
     let _ = child.wait();
     assert!(lines.len() == 2 && lines.iter().all(|line| line.starts_with("http://127.0.0.1:")), "{lines:?}");
+    // One and the same page, which does not know of the client.
+    let has_client: Vec<bool> = pages.iter().map(|page| page.contains("<script src=\"/auth/session-client-")).collect();
+    assert_eq!(has_client, [true, false]);
+}
+
+#[test]
+fn s5_a_cookie_that_does_not_reach_the_own_endpoints_is_a_warning() {
+    let warnings = |attributes: &str, endpoints: &str| -> Vec<String> {
+        let output = slidecar(&["check"], &with(&[("SESSION_COOKIE_ATTRIBUTES", attributes), ("SESSION_ENDPOINTS", endpoints)]));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().filter(|line| line.contains("will not send")).map(str::to_owned).collect()
+    };
+    for path in ["/app", "/app/"] {
+        let lines = warnings(&format!("Path={path}; HttpOnly"), "/auth");
+        let [line] = lines.as_slice() else { panic!("one warning, not {lines:?}") };
+        assert!(line.contains(&format!("SESSION_COOKIE_ATTRIBUTES: with Path={path} ")), "{line}");
+        assert!(line.contains(" /auth/session-status ") && line.ends_with(": set SESSION_ENDPOINTS=/app/auth"), "{line}");
+    }
+    for (path, endpoints) in [("/app", "/app/auth"), ("/app", "/app"), ("/", "/auth")] {
+        assert!(warnings(&format!("Path={path}; HttpOnly"), endpoints).is_empty(), "{path} {endpoints}");
+    }
 }
 
 #[test]
@@ -353,4 +387,21 @@ fn s1_a_key_in_the_place_of_something_else_is_not_shown_and_not_used() {
     assert!(lines[0].contains("JWT_KEY_ID: is a key itself") && !lines.join("").contains("hunter2"), "{lines:?}");
     let lines = problems(&with(&[("SESSION_STORE", "redis-cluster://h1,user:hunter2 x")]));
     assert!(lines[0].contains("SESSION_STORE: one of its hosts is none") && !lines[0].contains("hunter2"), "{lines:?}");
+}
+
+#[test]
+fn c_help_stands_alone_and_a_wrong_argument_is_a_wrong_setting() {
+    let help = slidecar(&["--help"], &[]);
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert_eq!(help.status.code(), Some(0));
+    for word in ["SLIDECAR_UPSTREAM", "JWT_SECRET_FILE", "slidecar check", "Exit codes", "health", "completions"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    let wrong = slidecar(&["chekc"], &[]);
+    assert_eq!((wrong.status.code(), wrong.stdout.is_empty()), (Some(64), true));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("'check'"), "it says what may have been meant");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = slidecar(&["completions", shell], &[]);
+        assert!(script.status.success() && String::from_utf8(script.stdout).unwrap().contains("revoke"), "{shell}");
+    }
 }

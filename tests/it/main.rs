@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic that says what was expected")]
 
 mod acceptance;
+mod admin;
 mod boot;
 mod breaker;
 mod caches;
@@ -11,6 +12,7 @@ mod faults;
 mod harness;
 mod house;
 mod http2;
+mod inject;
 mod legacy;
 mod limits;
 mod multiplexed;

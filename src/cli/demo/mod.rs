@@ -19,12 +19,14 @@ use tokio::net::TcpListener;
 
 /// One hour of the story.
 const HOUR: Duration = Duration::from_secs(20);
-/// The story's policy on that scale: TTL 2 h, threshold 1 h, heartbeat 10 min, buffer 5 min.
-const POLICY: [(&str, &str); 4] = [
+/// The story's policy on that scale: TTL 2 h, threshold 1 h 30, heartbeat 10 min, buffer 5 min. A warning is never shorter than
+/// 20 s, so a threshold of 20 s would show it to people at work, in the two seconds before the click that renews.
+const POLICY: [(&str, &str); 5] = [
     ("JWT_EXPIRES_IN", "40s"),
-    ("SESSION_REFRESH_THRESHOLD", "20s"),
+    ("SESSION_REFRESH_THRESHOLD", "30s"),
     ("SESSION_HEARTBEAT_INTERVAL", "3s"),
     ("SESSION_TIMEOUT_BUFFER", "2s"),
+    ("SESSION_CLIENT", "inject"),
 ];
 
 #[derive(Debug, clap::Args)]
@@ -82,7 +84,8 @@ async fn serve(options: &Options) -> Result<(), Exit> {
     println!();
     println!("What to watch: press \"Log in\" and stay active. One hour of the story takes 20 seconds here.");
     println!("  alone            the cookie is dropped after 20 s, though the token would live for a week of the story");
-    println!("  behind slidecar  token, cookie, renewal point and browser timer follow one clock, and the session slides");
+    println!("  behind slidecar  token, cookie, renewal point and browser timer follow one clock, and the session slides;");
+    println!("                   who goes away is asked 20 s before the end, by a dialog that the app knows nothing of");
     println!("Ctrl-C ends it.");
 
     let instance = |label: &str, cookie_name: &str, own: SocketAddr, other: SocketAddr| {

@@ -14,7 +14,7 @@ pub(super) async fn relay(upstream: &Upstream, request: Request<Incoming>) -> (S
     };
     let (mut head, body) = request.into_parts();
     // The backend sees a probe, not somebody's cookies or this port's name.
-    let agent = head.headers.remove(header::USER_AGENT);
+    let agent = head.headers.get(header::USER_AGENT).cloned();
     head.headers.clear();
     head.headers.extend(agent.map(|agent| (header::USER_AGENT, agent)));
     head.method = Method::GET;

@@ -110,3 +110,42 @@ fn with_causes(error: &dyn Error) -> String {
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+
+    fn shown(judged: Result<Taken, Failure>) -> String {
+        match judged {
+            Ok(taken) => format!("taken but {} {}", taken.refused, taken.why),
+            Err(Failure::Now { after, .. }) => format!("again after {after:?}"),
+            Err(Failure::Ever { why }) => why,
+        }
+    }
+
+    #[test]
+    fn o3_the_answer_says_what_becomes_of_a_message() {
+        let partial = ExportTracePartialSuccess { rejected_spans: 3, error_message: "too old".to_owned() };
+        let partial = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+        let mut soon = HeaderMap::new();
+        soon.insert(header::RETRY_AFTER, HeaderValue::from_static("7"));
+        let mut date = HeaderMap::new();
+        date.insert(header::RETRY_AFTER, HeaderValue::from_static("Sat, 21 Nov 2026 00:00:00 GMT"));
+        let none = HeaderMap::new();
+        let table = [
+            (200, &none, &b""[..], "taken but 0 "),
+            (202, &none, b"<html>", "taken but 0 "),
+            (200, &none, &partial, "taken but 3 too old"),
+            (429, &soon, b"", "again after Some(7s)"),
+            (503, &date, b"", "again after None"),
+            (502, &none, b"", "again after None"),
+            (500, &none, b"", "the collector answered 500 Internal Server Error"),
+            (301, &none, b"", "the collector answered 301 Moved Permanently"),
+            (404, &soon, b"", "the collector answered 404 Not Found"),
+        ];
+        for (status, headers, body, expected) in table {
+            assert_eq!(shown(judge(StatusCode::from_u16(status).unwrap(), headers, body)), expected, "{status}");
+        }
+    }
+}

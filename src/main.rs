@@ -30,7 +30,7 @@ Settings come from the environment. These make a session slide; `slidecar check`
   SLIDECAR_MODE=observe                     changes nothing, and counts what would have been done
 
 SIGTERM drains and stops, SIGHUP reads changed files at once.
-Exit codes: 0 well, 1 failed, 64 the settings or the arguments are wrong, 69 an address cannot be had or reached.";
+Exit codes: 0 well, 1 failed (doctor: clocks disagree), 64 the settings or the arguments are wrong, 69 an address cannot be had or reached.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -46,6 +46,8 @@ enum Command {
     Inject(Box<cli::inject::Options>),
     /// End a session, or all sessions of somebody so far, on a running slidecar
     Revoke(cli::revoke::Options),
+    /// Lay the clocks of a live system side by side, with or without slidecar, and name each that disagrees
+    Doctor(Box<cli::doctor::Options>),
     /// Run a sick legacy application beside the same one healed, with short clocks
     Demo(cli::demo::Options),
     /// Print what a shell needs to complete these commands
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Inspect(options) => cli::inspect::run(&options, &ProcessVars),
         Command::Inject(options) => cli::inject::run(&options),
         Command::Revoke(options) => cli::revoke::run(&options, &ProcessVars),
+        Command::Doctor(options) => cli::doctor::run(&options),
         Command::Demo(options) => cli::demo::run(&options),
         Command::Completions(options) => cli::completions::run(&options, Arguments::command()),
     };

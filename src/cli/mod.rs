@@ -5,6 +5,7 @@ mod admin;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod doctor;
 pub mod health;
 pub mod inject;
 pub mod inspect;
@@ -18,10 +19,12 @@ mod timeline;
 #[repr(u8)]
 pub enum Exit {
     Ok = 0,
-    /// Something inside failed.
+    /// Something inside failed; of `doctor`: something disagrees.
     Failure = 1,
     /// The settings or the arguments are wrong (EX_USAGE).
     Settings = 64,
+    /// There is no session to examine (EX_DATAERR).
+    NoSession = 65,
     /// An address could not be listened on, or not be reached (EX_UNAVAILABLE).
     Unavailable = 69,
 }

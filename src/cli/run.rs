@@ -7,6 +7,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::vars::Vars;
 use crate::config::{self, Config, Rejected};
 use crate::telemetry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::Arc;
 
 pub fn run(vars: &dyn Vars) -> Exit {
@@ -22,6 +23,7 @@ pub fn run(vars: &dyn Vars) -> Exit {
     for warning in config.warnings.iter().chain(&doubt) {
         tracing::warn!(event = "setting_warning", detail = warning);
     }
+    raise_open_files();
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -33,6 +35,17 @@ pub fn run(vars: &dyn Vars) -> Exit {
     // A file system or a resolver that hangs must not hold up the end.
     runtime.shutdown_background();
     exit
+}
+
+/// As many open files as may be: a connection of a client takes two, and many a system gives 1024 unless it is asked.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(event = "open_files_limited", limit = limit.current, error = %error);
+    }
 }
 
 /// All problems at once, one line each (rule S1), and then what may explain them.

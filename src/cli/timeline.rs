@@ -1,10 +1,10 @@
-//! The clocks of a policy, drawn on one axis for a terminal.
+//! Clocks, drawn on one axis for a terminal: those of a policy here, those that were seen in `doctor`.
 
 use crate::session::policy::{Class, SessionPolicy};
 use crate::session::time::Span;
 use std::fmt::Write as _;
 
-/// Columns of the axis.
+/// Columns of the axis of a policy.
 const WIDTH: usize = 60;
 
 /// The picture of one class, every line ended.
@@ -12,7 +12,7 @@ const WIDTH: usize = 60;
 pub fn draw(policy: &SessionPolicy, class: Class) -> String {
     let clocks = policy.clocks(class);
     let timeout = clocks.ttl.plus(policy.buffer());
-    let axis = Axis { end: timeout };
+    let axis = Axis { end: timeout, width: WIDTH };
     let opens = clocks.ttl.minus(clocks.threshold);
     let mut out = String::new();
     let mut row = |label: &str, bar: String, words: String| {
@@ -36,29 +36,38 @@ pub fn draw(policy: &SessionPolicy, class: Class) -> String {
     out
 }
 
-struct Axis {
-    end: Span,
+pub(super) struct Axis {
+    /// What the last column stands for.
+    pub end: Span,
+    /// In columns.
+    pub width: usize,
 }
 
 impl Axis {
     fn column(&self, at: Span) -> usize {
-        let column = Span::from_millis(WIDTH as u64).scaled(at, self.end);
-        usize::try_from(column.as_millis()).unwrap_or(WIDTH).min(WIDTH)
+        let column = Span::from_millis(self.width as u64).scaled(at, self.end);
+        usize::try_from(column.as_millis()).unwrap_or(self.width).min(self.width)
     }
 
-    fn bar(&self, from: Span, to: Span, fill: char) -> String {
-        let (from, to) = (self.column(from), self.column(to));
-        let to = to.max((from + 1).min(WIDTH));
+    /// What goes beyond the end is torn off there: `>`.
+    pub(super) fn bar(&self, from: Span, to: Span, fill: char) -> String {
+        let is_torn = to > self.end;
+        let from = self.column(from).min(self.width.saturating_sub(usize::from(is_torn)));
+        let to = self.column(to).max((from + 1).min(self.width));
         let mut bar: String = std::iter::repeat_n(' ', from).chain(std::iter::repeat_n(fill, to - from)).collect();
-        bar.push_str(&" ".repeat(WIDTH - to));
+        bar.push_str(&" ".repeat(self.width - to));
+        if is_torn {
+            bar.pop();
+            bar.push('>');
+        }
         format!("|{bar}|")
     }
 
     /// A mark for each heartbeat; where they are too many to tell apart, a line.
     fn ticks(&self, every: Span) -> String {
-        let mut bar = vec![' '; WIDTH];
+        let mut bar = vec![' '; self.width];
         let count = self.end.as_millis() / every.as_millis().max(1);
-        for n in 1..=count.min(10 * WIDTH as u64) {
+        for n in 1..=count.min(10 * self.width as u64) {
             let column = self.column(Span::from_millis(every.as_millis().saturating_mul(n)));
             if let Some(cell) = bar.get_mut(column.saturating_sub(1)) {
                 *cell = '\'';
@@ -67,12 +76,12 @@ impl Axis {
         format!("|{}|", bar.into_iter().collect::<String>())
     }
 
-    fn scale(&self, marks: &[Span]) -> String {
-        let mut line = vec![' '; WIDTH + 2];
+    pub(super) fn scale(&self, marks: &[Span]) -> String {
+        let mut line = vec![' '; self.width + 2];
         line[0] = '0';
         for mark in marks {
             let text = mark.to_string();
-            let end = (self.column(*mark) + 1).min(WIDTH + 2);
+            let end = (self.column(*mark) + 1).min(self.width + 2);
             let start = end.saturating_sub(text.len());
             let is_free = line[start.saturating_sub(1)..end].iter().all(|cell| *cell == ' ');
             if start > 1 && is_free {

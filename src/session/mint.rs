@@ -4,8 +4,9 @@
 //! at once give the same bytes, no lock is needed, and a lost answer harms nobody.
 
 use super::Rules;
+use super::family::Family;
 use super::json::Object;
-use super::keys::{KeyRole, Signer};
+use super::keys::{DirectSigner, Key, KeyRole, Signer};
 use super::time::{UnixMillis, UnixSeconds};
 use super::token::{IatMode, MAX_COOKIE_BYTES, SessionToken};
 use base64::Engine as _;
@@ -67,18 +68,35 @@ pub fn mint(rules: &Rules, signer: &dyn Signer, token: &SessionToken, exp: UnixS
         KeyRole::Active => header,
         KeyRole::Previous => rekeyed(rules, &header).ok_or(MintError::Failed)?,
     };
-    let mut text = String::with_capacity(token.text().len().saturating_add(64));
-    URL_SAFE_NO_PAD.encode_string(&header, &mut text);
-    text.push('.');
-    URL_SAFE_NO_PAD.encode_string(&payload, &mut text);
-    let signature = signer.sign(rules.keys.active(), &token.family, text.as_bytes()).map_err(|_| MintError::Failed)?;
-    text.push('.');
-    URL_SAFE_NO_PAD.encode_string(&signature, &mut text);
-    let text = text.into_bytes();
+    let text = signed(&header, &payload, rules.keys.active(), &token.family, signer)?;
     if rules.cookie.name.len().saturating_add(1).saturating_add(text.len()) > MAX_COOKIE_BYTES {
         return Err(MintError::TooLong);
     }
     Ok(Minted { text, exp })
+}
+
+/// The token as it would be, had these of its dates been so many seconds later (or earlier): what a backend is asked with that
+/// shall say when it renews. The rules renew by [`mint`] alone.
+pub fn moved(text: &[u8], dates: &[&str], by: i64, key: &Key) -> Result<Vec<u8>, MintError> {
+    let mut segments = text.split(|&byte| byte == b'.').map(|segment| URL_SAFE_NO_PAD.decode(segment).ok());
+    let (Some(Some(header)), Some(Some(payload))) = (segments.next(), segments.next()) else { return Err(MintError::Failed) };
+    let claims = Object::parse(&payload).map_err(|_| MintError::Failed)?;
+    let there = dates.iter().filter_map(|name| Some((*name, claims.get(name)?.as_floor()?)));
+    let changes: Vec<_> = there.map(|(name, date)| (name, UnixSeconds::new(date.saturating_add(by)))).collect();
+    let payload = replaced(&payload, &changes, None).ok_or(MintError::Failed)?;
+    signed(&header, &payload, key, &Family::of(&claims, None), &DirectSigner)
+}
+
+fn signed(header: &[u8], payload: &[u8], key: &Key, family: &Family, signer: &dyn Signer) -> Result<Vec<u8>, MintError> {
+    let length = header.len().saturating_add(payload.len()).saturating_mul(4).div_euclid(3);
+    let mut text = String::with_capacity(length.saturating_add(128));
+    URL_SAFE_NO_PAD.encode_string(header, &mut text);
+    text.push('.');
+    URL_SAFE_NO_PAD.encode_string(payload, &mut text);
+    let signature = signer.sign(key, family, text.as_bytes()).map_err(|_| MintError::Failed)?;
+    text.push('.');
+    URL_SAFE_NO_PAD.encode_string(&signature, &mut text);
+    Ok(text.into_bytes())
 }
 
 /// The payload with the values of these claims replaced by dates and one claim appended; `None` unless all else is equal.
@@ -247,6 +265,21 @@ mod tests {
         assert_eq!(exp(&setup, &fresh, 5000), Ok(NOW + 10_000));
         assert_eq!(exp(&setup, &format!(r#"{{"auth_time":{},"iat":{NOW},"exp":{}}}"#, NOW - 5000, NOW + 100), 50), Ok(NOW + 5000));
         assert_eq!(exp(&setup, &format!(r#"{{"sub":"a","exp":{}}}"#, NOW + 100), 0).unwrap_err(), MintError::NoOrigin);
+    }
+
+    #[test]
+    fn c_a_probe_differs_from_its_token_in_the_dates_that_were_meant_alone() {
+        let setup = Setup::new();
+        let claims = |iat: i64, nbf: i64, exp: i64| format!(r#"{{"sub":"a","iat":{iat},"x":1.0,"nbf":{nbf},"exp":{exp}}}"#);
+        let token = setup.token(&claims(NOW, NOW, NOW + 7200));
+        let probe = |dates: &[&str], by: i64| {
+            let text = moved(token.as_bytes(), dates, by, setup.rules.keys.active()).unwrap();
+            let Reading::Session(read) = read(&setup.rules, &text, at(0)) else { panic!("it verifies") };
+            String::from_utf8(read.decoded().unwrap().1).unwrap()
+        };
+        assert_eq!(probe(&["exp", "iat", "nbf", "auth_time"], -7000), claims(NOW - 7000, NOW - 7000, NOW + 200));
+        assert_eq!(probe(&["exp"], -100), claims(NOW, NOW, NOW + 7100));
+        assert_eq!(moved(b"no.token", &["exp"], 1, setup.rules.keys.active()), Err(MintError::Failed));
     }
 
     #[test]

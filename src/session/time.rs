@@ -9,7 +9,7 @@ pub struct UnixMillis(i64);
 pub struct UnixSeconds(i64);
 
 /// A length of time in milliseconds; never negative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(u64);
 
 impl UnixMillis {

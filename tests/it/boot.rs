@@ -1,5 +1,6 @@
 //! The real program: its settings, its exit codes, its signals.
 
+use crate::harness::Process;
 use std::process::{Command, Output, Stdio};
 
 fn slidecar(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
@@ -404,4 +405,14 @@ fn c_help_stands_alone_and_a_wrong_argument_is_a_wrong_setting() {
         let script = slidecar(&["completions", shell], &[]);
         assert!(script.status.success() && String::from_utf8(script.stdout).unwrap().contains("revoke"), "{shell}");
     }
+}
+
+#[tokio::test]
+async fn t4_as_many_files_may_be_open_as_the_system_allows() {
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=256:4096", env!("CARGO_BIN_EXE_slidecar")]).env_clear().envs(GOOD);
+    let (process, _) = Process::start(command, |line| line.contains("\"listening\"").then(String::new));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["4096", "4096"]);
 }

@@ -8,6 +8,7 @@ mod breaker;
 mod caches;
 mod client;
 mod costs;
+mod doctor;
 mod faults;
 mod harness;
 mod house;

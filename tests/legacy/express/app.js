@@ -1,6 +1,7 @@
 'use strict';
 
 const crypto = require('crypto');
+const path = require('path');
 const { Readable, pipeline } = require('stream');
 const express = require('express');
 const cookieParser = require('cookie-parser');
@@ -11,6 +12,7 @@ const SESSION = process.env.SESSION || 'session';
 const TOKEN_TTL = process.env.TOKEN_TTL || '7d';
 const REFRESH_THRESHOLD_SECONDS = Number(process.env.REFRESH_THRESHOLD_SECONDS || 5 * 60);
 const COOKIE_MAX_AGE = 60 * 60 * 1000;
+const FRONT_END = process.env.FRONT_END || 'session.js';
 const BLOCK = 64 * 1024;
 
 const USERS = {
@@ -50,6 +52,7 @@ function requireLogin(req, res, next) {
 }
 
 const app = express();
+app.use(express.static(path.join(__dirname, 'public')));
 app.use(cookieParser());
 app.use(express.json());
 app.use(express.urlencoded({ extended: false }));
@@ -58,6 +61,7 @@ app.use(slide);
 app.get('/', (req, res) => {
   res.send(`<!doctype html>
 <title>Accounts</title>
+<script src="/${FRONT_END}" defer></script>
 <form method="post" action="/login">
   <input name="user"> <input name="password" type="password"> <button>Log in</button>
 </form>

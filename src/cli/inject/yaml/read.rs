@@ -31,7 +31,7 @@ pub fn read(text: &str) -> Result<Vec<Document>, Unreadable> {
     let mut reader = Reader {
         text,
         events: Parser::new_from_str(text),
-        offsets: if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(offset, _)| offset).collect() },
+        offsets: (!text.is_ascii()).then(|| text.char_indices().map(|(offset, _)| offset).collect()),
         anchored: HashMap::new(),
         nodes: 0,
         depth: 0,
@@ -53,7 +53,7 @@ struct Reader<'a> {
     text: &'a str,
     events: Parser<'a, StrInput<'a>>,
     /// Of each character, unless all are single bytes.
-    offsets: Vec<usize>,
+    offsets: Option<Vec<usize>>,
     anchored: HashMap<usize, (Node, usize)>,
     nodes: usize,
     depth: usize,
@@ -211,10 +211,10 @@ impl<'a> Reader<'a> {
     }
 
     fn offset(&self, character: usize) -> usize {
-        if self.text.is_ascii() {
-            return character.min(self.text.len());
+        match &self.offsets {
+            Some(offsets) => offsets.get(character).copied().unwrap_or(self.text.len()),
+            None => character.min(self.text.len()),
         }
-        self.offsets.get(character).copied().unwrap_or(self.text.len())
     }
 }
 

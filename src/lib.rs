@@ -42,9 +42,10 @@
 //!  5  server  admin    connections; health
 //!  4  proxy            one request
 //!  3  endpoints  rewrite  upstream      our own answers │ the browser client in pages │ the backend
-//!  2  clock  drain  headers  live  memory  metrics  telemetry     time, stages of a stop, header fields, the current
+//!  2  clock  drain  headers  live  memory  metrics  telemetry  traces
+//!                                                        time, stages of a stop, header fields, the current
 //!                                                        generation of keys and clocks, what the process remembers,
-//!                                                        numbers, logs and the line of each request
+//!                                                        numbers, logs and the line of each request, its span
 //!  1  session          THE RULES: bytes, values and `now` in, decisions out
 //! ```
 //!
@@ -67,4 +68,5 @@ pub mod rewrite;
 pub mod server;
 pub mod session;
 pub mod telemetry;
+pub mod traces;
 pub mod upstream;

@@ -15,6 +15,7 @@ use crate::server::{ServerSettings, Service, Worker};
 use crate::session::policy::{Class, SessionPolicy};
 use crate::session::time::Span;
 use crate::telemetry::AccessLog;
+use crate::traces::{Collector, Traces};
 use crate::upstream::{Upstream, UpstreamSettings};
 use crate::{server, telemetry};
 pub use reload::Reloader;
@@ -32,6 +33,8 @@ const BACKLOG: u32 = 4096;
 const FIRST_WORD: Duration = Duration::from_secs(2);
 /// How long the last waits for it.
 const LAST_WORD: Duration = Duration::from_millis(500);
+/// How long the last spans may take to the collector.
+const LAST_SPANS: Duration = Duration::from_secs(1);
 
 /// A bound program that does not serve yet.
 pub struct App {
@@ -44,6 +47,15 @@ pub struct App {
     upstream: UpstreamSettings,
     reloader: Reloader,
     store: Option<Store>,
+    collector: Option<Collector>,
+}
+
+/// What works on a thread of its own.
+struct Beside {
+    /// It is asked to stop when this is dropped.
+    stop: oneshot::Sender<()>,
+    /// Resolves when it has.
+    ended: oneshot::Receiver<()>,
 }
 
 /// An address that cannot be listened on.
@@ -82,7 +94,8 @@ impl App {
         let memory = Arc::new(Memory::new(config.max_revocations, outbox));
         let reloader =
             Reloader::new(config.source.clone(), Arc::clone(&live), Arc::clone(&metrics), Arc::clone(&clock), Arc::clone(&memory));
-        let process = Arc::new(Process::new(config.proxy.clone(), live, clock, metrics, log, memory));
+        let (traces, collector) = config.traces.clone().map(|settings| Traces::new(settings, metrics.spans_dropped())).unzip();
+        let process = Arc::new(Process::new(config.proxy.clone(), live, clock, metrics, log, traces, memory));
         let proxy = |_| Arc::new(Proxy::new(Arc::clone(&process), Upstream::new(upstream.clone())));
         Ok(Self {
             listener,
@@ -93,6 +106,7 @@ impl App {
             upstream,
             reloader,
             store,
+            collector,
         })
     }
 
@@ -139,7 +153,16 @@ impl App {
             }),
         ];
         let admin = tokio::spawn(admin.serve(self.admin_listener));
-        let _store = self.store.map(|store| share(store, &process));
+        let _store = self.store.map(|store| {
+            let (memory, clock) = (Arc::clone(&process.memory), Arc::clone(&process.clock));
+            beside("store", |stopped| async {
+                tokio::select! {
+                    () = store.run(memory, move || clock.now()) => {}
+                    _ = stopped => {}
+                }
+            })
+        });
+        let collector = self.collector.map(|collector| beside("spans", |stopped| collector.run(stopped)));
         if let Some(link) = link {
             // Until then, requests would be refused that need not be; a store that is not there must not hold up the start.
             let _ = tokio::time::timeout(FIRST_WORD, link.connected()).await;
@@ -154,8 +177,13 @@ impl App {
             () = server::serve(self.listener, workers, self.settings.max_connections, drain.clone(), &process.metrics) => {}
             () = stopping => {}
         }
-        // What was said last is for the peers too.
-        let _ = tokio::time::timeout(LAST_WORD, process.memory.flush()).await;
+        // What was said last is for the peers too, and what was done last for the collector.
+        let last_spans = async {
+            if let Some(collector) = collector {
+                let _ = tokio::time::timeout(LAST_SPANS, collector.stop()).await;
+            }
+        };
+        let _ = tokio::join!(tokio::time::timeout(LAST_WORD, process.memory.flush()), last_spans);
         // Probes are answered to the end.
         for task in helpers {
             task.abort();
@@ -184,27 +212,31 @@ impl App {
     }
 }
 
-/// Keeps the store on a thread of its own, for its work must not hold up a request; it ends when what is returned is dropped.
-fn share(store: Store, process: &Arc<Process>) -> oneshot::Sender<()> {
-    let (stop, stopped) = oneshot::channel::<()>();
-    let (memory, clock) = (Arc::clone(&process.memory), Arc::clone(&process.clock));
+/// Runs something on a thread of its own, for its work must not hold up a request. It is handed what resolves when it is to stop.
+fn beside<W: Future<Output = ()>>(name: &'static str, work: impl FnOnce(oneshot::Receiver<()>) -> W + Send + 'static) -> Beside {
+    let (stop, stopped) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
     let working = move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
-            Err(error) => return tracing::error!(event = "store_lost", error = %error),
+            Err(error) => return tracing::error!(event = "thread_missing", thread = name, error = %error),
         };
-        runtime.block_on(async {
-            tokio::select! {
-                () = store.run(memory, move || clock.now()) => {}
-                _ = stopped => {}
-            }
-        });
+        runtime.block_on(work(stopped));
         runtime.shutdown_background();
+        let _ = end.send(()); // Nobody may wait for it any more.
     };
-    if let Err(error) = std::thread::Builder::new().name("store".to_owned()).spawn(working) {
-        tracing::error!(event = "store_lost", error = %error);
+    if let Err(error) = std::thread::Builder::new().name(name.to_owned()).spawn(working) {
+        tracing::error!(event = "thread_missing", thread = name, error = %error);
     }
-    stop
+    Beside { stop, ended }
+}
+
+impl Beside {
+    /// Asks it to stop, and waits until it has.
+    async fn stop(self) {
+        drop(self.stop);
+        let _ = self.ended.await; // An error: it never ran.
+    }
 }
 
 fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {

@@ -10,6 +10,7 @@ mod limits;
 pub mod parse;
 mod store;
 pub mod table;
+mod traces;
 mod unknown;
 pub mod vars;
 
@@ -24,6 +25,7 @@ use crate::session::policy::{Class, PolicySettings, SessionPolicy};
 use crate::session::token::TokenRules;
 use crate::session::{CookieRules, Rules};
 use crate::telemetry::LogSettings;
+use crate::traces::TraceSettings;
 use ends::Ends;
 use files::Files;
 pub use files::Fingerprint;
@@ -46,6 +48,7 @@ pub struct Config {
     pub limits: Limits,
     pub ends: Ends,
     pub store: Option<StoreSettings>,
+    pub traces: Option<TraceSettings>,
     pub max_revocations: usize,
     pub admin_token: Option<Secret>,
     pub workers: usize,
@@ -96,7 +99,13 @@ impl Config {
     /// Settings whose files hold something else than those of `earlier`, and which only a restart takes up.
     #[must_use]
     pub fn wants_restart(&self, earlier: &Source) -> Vec<&'static str> {
-        const FIXED: [&About; 3] = [&table::SESSION_STORE.about, &table::SESSION_STORE_CA.about, &table::SLIDECAR_UPSTREAM_CA.about];
+        const FIXED: [&About; 5] = [
+            &table::SESSION_STORE.about,
+            &table::SESSION_STORE_CA.about,
+            &table::SLIDECAR_UPSTREAM_CA.about,
+            &table::OTEL_EXPORTER_OTLP_HEADERS.about,
+            &table::OTEL_EXPORTER_OTLP_CERTIFICATE.about,
+        ];
         let fixed = self.entries.iter().filter(|entry| FIXED.iter().any(|about| about.name == entry.about.name));
         let changed = fixed.filter(|entry| match &entry.source {
             vars::Source::File(path) => self.source.files.differs_at(&earlier.files, path),
@@ -149,6 +158,7 @@ fn load_once(vars: &dyn Vars, files: &Files) -> Result<Config, Rejected> {
     let format = r.get(&table::SLIDECAR_LOG_FORMAT);
     let store = store::read(r, &mut warnings);
     let admin_token = store::admin_token(r, &mut warnings);
+    let traces = traces::read(r, &mut warnings);
     let max_revocations = r.get(&table::SLIDECAR_MAX_REVOCATIONS);
     let limits = limits::read(r, target, extra_roots);
 
@@ -171,6 +181,7 @@ fn load_once(vars: &dyn Vars, files: &Files) -> Result<Config, Rejected> {
             limits: limits?,
             ends: ends?,
             store: store?,
+            traces: traces?,
             max_revocations: max_revocations?,
             admin_token,
             workers,

@@ -1,5 +1,6 @@
 //! From a setting's text to its value. An error says what would be right; it never repeats the value.
 
+use super::traces::{Roots, SamplerName};
 use crate::memory::store::Address;
 use crate::proxy::{ClientMode, Mode, StreamMode};
 use crate::session::Persistence;
@@ -211,6 +212,75 @@ pub fn head_bytes(text: &str) -> Result<usize, String> {
 fn whole(text: &str, range: RangeInclusive<usize>, what: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| format!("write {what} from {} to {}", range.start(), range.end()))
+}
+
+/// An address of OTLP over HTTP.
+pub fn collector(text: &str) -> Result<http::Uri, String> {
+    let right = "write http://host:port or https://host:port, such as http://collector:4318";
+    let uri: http::Uri = text.trim().parse().map_err(|_| right)?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    match uri.authority() {
+        Some(authority) if authority.as_str().contains('@') => {
+            Err("holds a password, which would be shown; put it into OTEL_EXPORTER_OTLP_HEADERS as authorization=Basic%20...".to_owned())
+        }
+        Some(authority) if is_web && !authority.host().is_empty() && uri.query().is_none() => Ok(uri),
+        _ => Err(right.to_owned()),
+    }
+}
+
+pub fn otlp_protocol(text: &str) -> Result<(), String> {
+    match text {
+        "http/protobuf" => Ok(()),
+        _ => Err("write http/protobuf, and the collector's port for it (4318 where gRPC has 4317)".to_owned()),
+    }
+}
+
+pub fn otlp_headers(text: &str) -> Result<http::HeaderMap, String> {
+    let right = "write name=value, several separated by commas; a value's spaces and commas as %20 and %2C";
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in pairs(text, right)? {
+        let name = http::HeaderName::try_from(name).map_err(|_| right)?;
+        let mut value = http::HeaderValue::try_from(value).map_err(|_| right)?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+pub fn resource(text: &str) -> Result<Vec<(String, String)>, String> {
+    pairs(text, "write name=value, several separated by commas; a value's commas as %2C")
+}
+
+/// As W3C Baggage writes them, as far as OpenTelemetry takes them.
+fn pairs(text: &str, right: &str) -> Result<Vec<(String, String)>, String> {
+    let members = text.split(',').map(str::trim).filter(|member| !member.is_empty());
+    let pair = |member: &str| {
+        let (name, value) = member.split_once('=')?;
+        let value = percent_encoding::percent_decode_str(value.trim()).decode_utf8().ok()?;
+        let name = name.trim();
+        (!name.is_empty()).then(|| (name.to_owned(), value.into_owned()))
+    };
+    members.map(|member| pair(member).ok_or_else(|| right.to_owned())).collect()
+}
+
+/// OpenTelemetry's numbers are milliseconds, where ours without a unit are seconds.
+pub fn milliseconds(text: &str) -> Result<Span, String> {
+    let millis = text.parse().ok().filter(|millis| (1..=3_600_000).contains(millis));
+    millis.map(Span::from_millis).ok_or_else(|| "write a number of milliseconds from 1 to 3600000, without a unit".to_owned())
+}
+
+pub fn sampler(text: &str) -> Result<SamplerName, String> {
+    let (rest, follows_parent) = text.strip_prefix("parentbased_").map_or((text, false), |rest| (rest, true));
+    let roots = [("always_on", Roots::All), ("always_off", Roots::None), ("traceidratio", Roots::Part)];
+    match one_of(rest, &roots) {
+        Ok(roots) => Ok(SamplerName { roots, follows_parent }),
+        Err(_) => Err("write always_on, always_off or traceidratio, with or without parentbased_ before it".to_owned()),
+    }
+}
+
+pub fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| "write a number from 0 to 1, such as 0.1".to_owned())
 }
 
 pub fn level(text: &str) -> Result<tracing::Level, String> {

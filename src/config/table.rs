@@ -2,6 +2,7 @@
 //! `slidecar check` come from here or are held to it by a test.
 
 use super::parse;
+use super::traces::SamplerName;
 use crate::memory::store::Address;
 use crate::proxy::{ClientMode, Mode, StreamMode};
 use crate::session::Persistence;
@@ -13,6 +14,7 @@ use crate::session::time::{Span, UnixSeconds};
 use crate::session::token::{ClaimRule, IatMode};
 use crate::telemetry::LogFormat;
 use crate::upstream::Target;
+use http::{HeaderMap, Uri};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -44,6 +46,7 @@ pub enum Group {
     Cookie,
     Proxy,
     Store,
+    Traces,
     Limits,
 }
 
@@ -69,7 +72,7 @@ impl About {
 }
 
 impl Group {
-    pub const ALL: [Self; 6] = [Self::Policy, Self::Token, Self::Cookie, Self::Proxy, Self::Store, Self::Limits];
+    pub const ALL: [Self; 7] = [Self::Policy, Self::Token, Self::Cookie, Self::Proxy, Self::Store, Self::Traces, Self::Limits];
 
     #[must_use]
     pub const fn title(self) -> &'static str {
@@ -79,6 +82,7 @@ impl Group {
             Self::Cookie => "Cookie and paths",
             Self::Proxy => "Proxy",
             Self::Store => "Store: what replicas share",
+            Self::Traces => "Traces: where spans go",
             Self::Limits => "Limits",
         }
     }
@@ -168,6 +172,22 @@ settings! {
         SESSION_STORE_CA: Secret = Default::Off, parse::secret, secret, "root certificates that the store may have besides the public ones, PEM";
         SESSION_STORE_GRACE: Span = Default::Text("60s"), parse::duration, plain, "how long sessions are let in on what was last known when the store is lost; then requests with a session get 503";
         SESSION_STORE_PREFIX: String = Default::Text("slidecar"), parse::store_prefix, plain, "what its keys begin with: one for each application, if several share a store";
+    }
+    // The names and their meaning are OpenTelemetry's; an empty one is not set.
+    Traces {
+        OTEL_EXPORTER_OTLP_ENDPOINT: Uri = Default::Off, parse::collector, plain, "the collector of spans, such as http://collector:4318; /v1/traces is added; without one there are no spans";
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Uri = Default::Off, parse::collector, plain, "the same with its whole path; of both, this one is taken";
+        OTEL_EXPORTER_OTLP_PROTOCOL: () = Default::Text("http/protobuf"), parse::otlp_protocol, plain, "http/protobuf; no other is spoken";
+        OTEL_EXPORTER_OTLP_HEADERS: HeaderMap = Default::Off, parse::otlp_headers, secret, "what the collector asks for, such as authorization=Bearer%20secret";
+        OTEL_EXPORTER_OTLP_CERTIFICATE: PathBuf = Default::Off, parse::path, plain, "a file with root certificates that an https collector may have besides the public ones, PEM";
+        OTEL_EXPORTER_OTLP_TIMEOUT: Span = Default::Text("10000"), parse::milliseconds, plain, "milliseconds that the collector may take to answer";
+        OTEL_SERVICE_NAME: String = Default::Derived("service.name in OTEL_RESOURCE_ATTRIBUTES, or slidecar"), parse::text, plain, "whose spans they are";
+        OTEL_RESOURCE_ATTRIBUTES: Vec<(String, String)> = Default::Off, parse::resource, plain, "what else to say of it, such as deployment.environment.name=production,k8s.pod.name=shop-1";
+        OTEL_TRACES_SAMPLER: SamplerName = Default::Text("parentbased_always_on"), parse::sampler, plain, "always_on, always_off or traceidratio, and parentbased_ before it: as the sender decided, if there is one";
+        OTEL_TRACES_SAMPLER_ARG: f64 = Default::Text("1"), parse::ratio, plain, "the part of all traces that traceidratio takes, 0 to 1";
+        OTEL_BSP_SCHEDULE_DELAY: Span = Default::Text("5000"), parse::milliseconds, plain, "milliseconds that a span waits for others";
+        OTEL_BSP_MAX_QUEUE_SIZE: usize = Default::Text("2048"), parse::count, plain, "spans that wait; more are dropped and counted";
+        OTEL_SDK_DISABLED: bool = Default::Text("false"), parse::boolean, plain, "true: no spans, whatever else is set";
     }
     Limits {
         SLIDECAR_MAX_CONNECTIONS: usize = Default::Text("10000"), parse::count, plain, "client connections at once, tunnels included; further ones wait to be accepted";

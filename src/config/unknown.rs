@@ -3,7 +3,8 @@
 use super::table::{ALL, About};
 use super::vars::Vars;
 
-const PREFIXES: [&str; 3] = ["SESSION_", "JWT_", "SLIDECAR_"];
+/// Of the many that begin with `OTEL_`, those that somebody would set for our traces.
+const PREFIXES: [&str; 5] = ["SESSION_", "JWT_", "SLIDECAR_", "OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_CLIENT_"];
 
 /// One line for each name that nobody reads, with the nearest that somebody does.
 pub fn warnings(names: &[String], vars: &dyn Vars) -> Vec<String> {

@@ -164,8 +164,8 @@ impl<'a> Reader<'a> {
                 Some(value)
             }
             Err(remedy) => {
-                // A file of another name may hold a key, if names were mixed up.
-                let is_safe = about.is_clock() || !matches!(source, Source::File(_));
+                // A file of another name may hold a key, if names were mixed up, and an address a password.
+                let is_safe = about.is_clock() || !(matches!(source, Source::File(_)) || (text.contains("://") && text.contains('@')));
                 self.problem(about.name, shown.filter(|_| is_safe), remedy);
                 None
             }
@@ -195,6 +195,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What stands in the file whose path is the setting's value.
+    pub fn file_at(&mut self, setting: &'static Setting<PathBuf>) -> Option<Vec<u8>> {
+        let path = self.get(setting)?;
+        let name = setting.about.name;
+        match self.file(name, &path) {
+            Ok(Some(bytes)) => {
+                if let Some(entry) = self.entries.iter_mut().find(|entry| entry.about.name == name) {
+                    entry.source = Source::File(path);
+                }
+                return Some(bytes);
+            }
+            Ok(None) => self.problems.push(unreadable(name, &path, &io::ErrorKind::NotFound.into())),
+            Err(problem) => self.problems.push(problem),
+        }
+        None
+    }
+
     /// The file that is named for a setting and is not there, where that may be.
     pub fn missing_file(&self, setting: &'static Setting<Secret>) -> Option<PathBuf> {
         let path = self.vars.get(&file_name(setting.about.name)).map(PathBuf::from).filter(|_| setting.about.may_be_missing)?;
@@ -221,7 +238,8 @@ impl<'a> Reader<'a> {
 
     fn raw(&self, about: &About) -> Result<Option<(Vec<u8>, Source)>, Problem> {
         let problem = |setting: &str, remedy: String| Problem { setting: setting.to_owned(), value: None, remedy };
-        let own = self.vars.get(about.name);
+        // The standard says so of its names: charts and operators set them empty.
+        let own = self.vars.get(about.name).filter(|value| about.group != Group::Traces || !value.is_empty());
         let file_name = file_name(about.name);
         let file = if about.file { self.vars.get(&file_name) } else { None };
         let (bytes, source) = match (own, file) {

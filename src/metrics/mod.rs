@@ -24,6 +24,8 @@ pub struct Metrics {
     decisions: HashMap<Outcome, IntCounter>,
     renewals: IntCounterVec,
     routes: Routes,
+    span_routes: Routes,
+    spans_dropped: IntCounter,
     signatures: IntCounter,
     events: HashMap<EventKind, IntCounter>,
     /// By the first digit of the status.
@@ -105,6 +107,7 @@ impl Metrics {
         };
         let pages =
             new.counters("pages_total", "Pages that got the browser client, and those that were left alone, by the reason", &["result"])?;
+        let spans_dropped = new.counter("spans_dropped_total", "Spans that did not get to the collector")?;
         new.gauges("build_info", "The program, by its version", &["version"])?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(ProcessCollector::for_self()))?;
 
@@ -115,6 +118,8 @@ impl Metrics {
             decisions: Outcome::all().into_iter().map(decision).collect::<Result<_, prometheus::Error>>()?,
             renewals,
             routes: Routes::default(),
+            span_routes: Routes::default(),
+            spans_dropped,
             signatures,
             events: EventKind::ALL.iter().map(event).collect::<Result<_, prometheus::Error>>()?,
             requests: [class("1xx")?, class("2xx")?, class("3xx")?, class("4xx")?, class("5xx")?],
@@ -146,6 +151,18 @@ impl Metrics {
     /// Counts a renewal for the route of this path.
     pub fn renewed(&self, path: &str) {
         self.renewals.with_label_values(&[&self.routes.of(path)]).inc();
+    }
+
+    /// The route that the span of a request has in its name, if there is one; the answer's status tells whether it is one.
+    #[must_use]
+    pub fn span_route(&self, path: &str, status: u16) -> Option<String> {
+        self.span_routes.find(path, status < 400)
+    }
+
+    /// Counts spans that did not get to the collector.
+    #[must_use]
+    pub fn spans_dropped(&self) -> IntCounter {
+        self.spans_dropped.clone()
     }
 
     /// So many signatures more were made.

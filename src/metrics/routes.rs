@@ -13,16 +13,21 @@ pub struct Routes(Mutex<HashSet<String>>);
 impl Routes {
     /// The route of a path; `other` where there are too many.
     pub fn of(&self, path: &str) -> String {
+        self.find(path, true).unwrap_or_else(|| "other".to_owned())
+    }
+
+    /// The route of a path, if it is one of those that were seen, or there is room for it and it is one to remember: whoever tries
+    /// what there might be on a site would fill the room with what there is not.
+    pub fn find(&self, path: &str, is_real: bool) -> Option<String> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let route = route_of(path);
-        if seen.contains(&route) {
-            return route;
+        if !seen.contains(&route) {
+            if !is_real || seen.len() >= MOST_ROUTES {
+                return None;
+            }
+            seen.insert(route.clone());
         }
-        if seen.len() >= MOST_ROUTES {
-            return "other".to_owned();
-        }
-        seen.insert(route.clone());
-        route
+        Some(route)
     }
 }
 
@@ -61,5 +66,9 @@ mod tests {
         let seen: HashSet<_> = names.map(|name| routes.of(&name)).collect();
         assert!(seen.len() == MOST_ROUTES + 1 && seen.contains("other") && seen.contains("/aa"), "{seen:?}");
         assert_eq!(routes.of("/aa"), "/aa");
+        let routes = Routes::default();
+        assert_eq!(routes.find("/wp-admin", false), None);
+        assert_eq!(routes.find("/shop", true).as_deref(), Some("/shop"));
+        assert_eq!(routes.find("/shop", false).as_deref(), Some("/shop"));
     }
 }

@@ -50,7 +50,7 @@ impl Proxy {
         let id = RequestId { instance: process.instance, number: process.requests.fetch_add(1, Ordering::Relaxed) };
         let (method, uri) = (request.method().clone(), request.uri().clone());
 
-        let mut said = Said::default();
+        let mut said = Said { span: process.begin_span(&request), is_https: peer.is_https, ..Said::default() };
         let response = match self.pass(request, &uri, peer, &mut said).await {
             Ok(response) => response,
             Err(error) => {
@@ -60,7 +60,9 @@ impl Proxy {
             }
         };
         process.count(&said, uri.path());
-        process.metrics.answered(response.status().as_u16(), watch.exact());
+        let took = watch.exact();
+        process.metrics.answered(response.status().as_u16(), took);
+        process.end_span(&mut said, uri.path(), response.status(), took);
         process.log.write(&Line {
             now: process.clock.now(),
             id,
@@ -92,6 +94,7 @@ impl Proxy {
         // 3 facts
         let cookies = facts::cookies(&head.headers);
         let facts = facts::of_request(&head, &cookies, peer.is_https);
+        said.is_https = facts.secure;
         // 4 now, 5 decide
         let now = process.clock.now();
         let (generation, learned) = (process.live.current(), process.memory.learned());
@@ -128,6 +131,9 @@ impl Proxy {
                 prepare(&mut head.headers, &verdict.forward, upgrade.as_ref());
                 if injects {
                     prepare::ask_for_plain(&mut head.headers);
+                }
+                if let Some(span) = &said.span {
+                    prepare::pass_on(&mut head.headers, span);
                 }
             }
             Mode::Observe => prepare::connect(&mut head.headers, upgrade.as_ref()),

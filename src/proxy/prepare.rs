@@ -1,8 +1,9 @@
 //! The upstream request that a verdict asks for.
 
 use super::facts::{self, SESSION_PASSIVE};
-use crate::headers::remove_hop_by_hop;
+use crate::headers::{remove_hop_by_hop, retain};
 use crate::session::decide::Forward;
+use crate::traces::{Span, TRACEPARENT, TRACESTATE};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Turns a client's head into the backend's: our own fields and those of the connection go, the cookie is as decided.
@@ -23,6 +24,16 @@ pub fn prepare(headers: &mut HeaderMap, forward: &Forward, upgrade: Option<&Head
 /// A page that is to get the browser client must be readable.
 pub fn ask_for_plain(headers: &mut HeaderMap) {
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
+
+/// What the backend does for this request belongs under the request's span.
+pub fn pass_on(headers: &mut HeaderMap, span: &Span) {
+    let Some(parent) = span.traceparent() else { return };
+    if span.is_first() {
+        // It spoke of a trace that nobody named (W3C Trace Context §3.3).
+        retain(headers, |name, _| *name != TRACESTATE);
+    }
+    headers.insert(TRACEPARENT, parent);
 }
 
 /// HTTP/2 may split the cookie string; a backend that speaks HTTP/1.1 reads the first field only (RFC 9113 §8.2.3).

@@ -7,7 +7,7 @@ use super::finish::finish;
 use super::gate::GateLimits;
 use super::report::Reporter;
 use super::streams::{Registration, StreamMode, Streams};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::endpoints::{Call, Endpoint, EndpointSettings};
 use crate::live::{Generation, Live};
 use crate::memory::{Memory, OnlyKnown, SignatureMemo};
@@ -21,8 +21,9 @@ use crate::session::time::{Span, UnixMillis};
 use crate::session::token::SessionToken;
 use crate::session::{Ended as _, Surroundings};
 use crate::telemetry::AccessLog;
+use crate::traces::{Ended, Span as TraceSpan, Traces};
 use crate::upstream::Download;
-use http::{Response, StatusCode, Uri, request, response};
+use http::{Request, Response, StatusCode, Uri, request, response};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +38,8 @@ pub struct Process {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
     pub log: Arc<AccessLog>,
+    /// `None`: nobody collects spans.
+    pub traces: Option<Traces>,
     pub memory: Arc<Memory>,
     pub signatures: SignatureMemo,
     pub streams: Arc<Streams>,
@@ -85,9 +88,12 @@ pub struct Under<'a> {
     pub around: Surroundings<'a>,
 }
 
-/// What the log line says of a request, gathered on its way.
+/// What the log line and the span say of a request, gathered on its way.
 #[derive(Default)]
 pub struct Said {
+    pub span: Option<Box<TraceSpan>>,
+    /// As the browser spoke.
+    pub is_https: bool,
     pub outcome: Option<Outcome>,
     pub family: Option<Family>,
     /// Of the rules that it was judged by.
@@ -110,6 +116,7 @@ impl Process {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         log: Arc<AccessLog>,
+        traces: Option<Traces>,
         memory: Arc<Memory>,
     ) -> Self {
         // Not for secrets: the library's random numbers for those take 50 ms to begin with.
@@ -123,6 +130,7 @@ impl Process {
             reporter: Reporter::new(Arc::clone(&metrics)),
             metrics,
             log,
+            traces,
             memory,
             signatures: SignatureMemo::default(),
             streams,
@@ -241,6 +249,25 @@ impl Process {
 
     pub fn has_verified_under(&self, generation: u64) -> bool {
         self.has_verified.load(Ordering::Relaxed) == generation
+    }
+
+    /// A request came in; `None` where nobody wants its span.
+    pub fn begin_span<B>(&self, request: &Request<B>) -> Option<Box<TraceSpan>> {
+        self.traces.as_ref().map(|traces| traces.begin(request, clock::exact()))
+    }
+
+    pub fn end_span(&self, said: &mut Said, path: &str, status: StatusCode, took: Duration) {
+        let Some(span) = said.span.take() else { return };
+        let route = self.metrics.span_route(path, status.as_u16());
+        span.end(&Ended {
+            status: status.as_u16(),
+            route: route.as_deref(),
+            is_https: said.is_https,
+            outcome: said.outcome,
+            error: said.error,
+            observed: self.settings.mode == Mode::Observe,
+            took,
+        });
     }
 
     pub fn count(&self, said: &Said, path: &str) {

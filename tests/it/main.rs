@@ -28,6 +28,7 @@ mod smuggling;
 mod store;
 mod streams;
 mod tls;
+mod traces;
 mod upstreams;
 mod vectors;
 mod verifiers;

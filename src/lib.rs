@@ -39,7 +39,7 @@
 //! ```text
 //!  7  main  cli        exit codes and what people read
 //!  6  app ──► config   wiring: bind, serve, drain │ environment → settings; the only names of variables
-//!  5  server  admin    connections; health
+//!  5  server  admin    connections │ health, numbers, the status page
 //!  4  proxy            one request
 //!  3  endpoints  rewrite  upstream      our own answers │ the browser client in pages │ the backend
 //!  2  clock  drain  headers  live  memory  metrics  telemetry  traces

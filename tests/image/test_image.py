@@ -68,7 +68,7 @@ class Image(unittest.TestCase):
         self.assertEqual([name for name in self.config["Env"] if not name.startswith("PATH=")], [])
 
     def test_the_builder_gets_the_sources_and_nothing_else(self):
-        allowed = re.compile(r"Cargo\.(toml|lock)|LICENSE|\.cargo/config\.toml|src/.*\.(rs|html)|client/dist/served/.*")
+        allowed = re.compile(r"Cargo\.(toml|lock)|LICENSE|\.cargo/config\.toml|src/.*\.(rs|html|yaml)|client/dist/served/.*")
         self.assertEqual([name for name in files(os.environ["CONTEXT"]) if not allowed.fullmatch(name)], [])
 
 

@@ -29,7 +29,7 @@ Exit codes: 0 all that was seen agrees, 1 something disagrees, 64 wrong usage,
 #[derive(clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Options {
-    /// The page that a browser opens, such as https://app.example/
+    /// The page that a browser opens, such as `https://app.example/`
     url: String,
     /// The session's cookies, as name=value (others see it here; better a file)
     #[arg(long, value_name = "COOKIES", conflicts_with_all = ["cookie_file", "login"])]

@@ -14,6 +14,7 @@ use crate::session::Surroundings;
 use crate::session::decide::{Forward, decide};
 use crate::session::misnamed::misnamed;
 use crate::session::outcome::Outcome;
+use crate::session::time::Span;
 use crate::telemetry::{Line, RequestId};
 use crate::upstream::{Upstream, UpstreamError};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
@@ -73,7 +74,7 @@ impl Proxy {
             family: said.family,
             error: said.error,
             observed: process.settings.mode == Mode::Observe,
-            took: watch.elapsed(),
+            took: Span::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
         });
         response
     }

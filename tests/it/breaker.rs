@@ -1,6 +1,6 @@
 //! Rule O4: a backend that remembers the tokens that it made refuses the ones that slidecar renews.
 
-use crate::harness::{Backend, NOW, Reply, Sidecar, claims, token};
+use crate::harness::{Backend, NOW, Reply, Sidecar, claims, kubelet::Mount, token};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
@@ -83,6 +83,29 @@ async fn o4_a_login_that_would_be_shortened_is_let_pass_then() {
     // An hour later it is tried again.
     sidecar.pass(3600);
     assert_ne!(sidecar.get("/", &session).await.cookie("session"), &session["session=".len()..]);
+}
+
+/// Whoever mends the settings need not wait for the end of the pause.
+#[tokio::test]
+async fn o4_other_clocks_or_keys_are_a_new_beginning() {
+    let backend = remembering(TTL).await;
+    let clocks = Mount::with(&[("SESSION_REFRESH_THRESHOLD", "1h")]);
+    let settings = [("SESSION_REFRESH_THRESHOLD", "-"), ("SESSION_POLICY_DIR", clocks.path())];
+    let sidecar = Sidecar::before(&backend.address, &settings).await;
+    let mut sessions = Vec::new();
+    for user in ["ada", "bob", "cyd", "dan"] {
+        sessions.push(login(&sidecar, user).await);
+    }
+    sidecar.pass(4000);
+    for session in &sessions[..3] {
+        let renewed = sidecar.get("/", session).await.cookie("session").to_owned();
+        assert_eq!(sidecar.get("/", &format!("session={renewed}")).await.status, 401);
+    }
+    assert_eq!(sidecar.get("/", &sessions[3]).await.all("set-cookie").count(), 0);
+    clocks.swap(&[("SESSION_REFRESH_THRESHOLD", "90m")]);
+    sidecar.reload();
+    assert_ne!(sidecar.get("/", &sessions[3]).await.cookie("session"), &sessions[3]["session=".len()..]);
+    assert!(!sidecar.ready().await.text().contains("renewals: paused"));
 }
 
 /// Somebody whom the backend throws out for a reason of its own is no sign of anything.

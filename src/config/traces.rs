@@ -3,6 +3,7 @@
 use super::table;
 use super::vars::Reader;
 use crate::traces::TraceSettings;
+use crate::upstream::client_config;
 use http::Uri;
 use http::uri::PathAndQuery;
 use opentelemetry_sdk::trace::Sampler;
@@ -59,7 +60,16 @@ pub fn read(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<Option<Tra
     }
     resource.push((SERVICE_NAME.to_owned(), name));
     let sampler = sampler_of(sampler?, ratio?);
-    Some(Some(TraceSettings { endpoint, headers, extra_roots, timeout: timeout?, delay: delay?, queue: queue?, sampler, resource }))
+    Some(Some(TraceSettings {
+        endpoint,
+        headers,
+        tls: client_config(extra_roots),
+        timeout: timeout?,
+        delay: delay?,
+        queue: queue?,
+        sampler,
+        resource,
+    }))
 }
 
 /// The base's own path stays before it.

@@ -19,7 +19,7 @@ use opentelemetry::trace::{Span as _, SpanContext, SpanKind, Status, TraceContex
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use prometheus::IntCounter;
-use rustls::pki_types::CertificateDer;
+use rustls::ClientConfig;
 use std::time::{Duration, SystemTime};
 
 /// Attributes that a span may have.
@@ -30,8 +30,8 @@ pub struct TraceSettings {
     pub endpoint: Uri,
     /// What the collector asks for, secrets among it.
     pub headers: HeaderMap,
-    /// Roots that its certificate may have besides the public ones.
-    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Whose certificates are taken from it.
+    pub tls: ClientConfig,
     /// How long it may take to answer.
     pub timeout: TimeSpan,
     /// How long a span may wait for others.

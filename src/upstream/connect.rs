@@ -11,6 +11,7 @@ use http::uri::{Authority, Scheme};
 use hyper::client::conn::{http1, http2};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use std::future::Future as _;
@@ -219,11 +220,17 @@ impl Connector {
     }
 }
 
+/// For TLS to a server whose certificate comes from a public root, or from one of these.
+#[must_use]
+pub fn client_config(extra_roots: impl IntoIterator<Item = CertificateDer<'static>>) -> ClientConfig {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    roots.add_parsable_certificates(extra_roots);
+    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+}
+
 impl Tls {
     fn new(authority: &Authority, settings: &UpstreamSettings) -> Self {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        roots.add_parsable_certificates(settings.extra_roots.iter().cloned());
-        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let config = client_config(settings.extra_roots.iter().cloned());
         let offering = |protocols: &[&[u8]]| {
             let mut config = config.clone();
             config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();

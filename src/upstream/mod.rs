@@ -14,7 +14,7 @@ mod lease;
 mod pool;
 mod upload;
 
-pub use connect::Target;
+pub use connect::{Target, client_config};
 pub use lease::Download;
 pub use upload::UploadLimits;
 

@@ -3,6 +3,7 @@
 use crate::clock::{Clock as _, SystemClock};
 use crate::session::set_cookie::http_date;
 use crate::session::time::{Span, UnixMillis};
+use crate::upstream::client_config;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full};
@@ -11,7 +12,6 @@ use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -66,9 +66,7 @@ impl Client {
         patience: Span,
     ) -> Result<Self, String> {
         let tls = if url.scheme() == "https" {
-            let mut store = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-            store.add_parsable_certificates(roots);
-            let mut config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+            let mut config = client_config(roots);
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
             let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             let name = ServerName::try_from(host).map_err(|_| "its host is no name that a certificate could have".to_owned())?;
